@@ -1,0 +1,1 @@
+//! The typed DSL: streams, tables, groups.

@@ -1,0 +1,1 @@
+//! The log of a real Kafka cluster, through librdkafka.

@@ -1,0 +1,107 @@
+//! Ordered key-value storage with atomic batches: one database per task, one family per store or window segment.
+//!
+//! An engine holds committed data only. What a transaction has not committed yet lives in the uncommitted layer above.
+
+use std::ops::Bound;
+
+use crate::error::EngineError;
+
+/// A family (RocksDB: column family) that is open in an engine. Valid until the family is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FamilyId(pub u32);
+
+/// A range of keys.
+pub type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the smallest key up.
+    Forward,
+    /// From the largest key down.
+    Backward,
+}
+
+/// A key and its value, as a scan gives them.
+pub type Entry = (Box<[u8]>, Box<[u8]>);
+
+/// A running scan.
+pub type Scan<'a> = Box<dyn Iterator<Item = Result<Entry, EngineError>> + 'a>;
+
+/// One change of a batch.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// Sets a key.
+    Put(FamilyId, &'a [u8], &'a [u8]),
+    /// Removes a key.
+    Delete(FamilyId, &'a [u8]),
+}
+
+/// Ordered key-value storage.
+pub trait Engine: Send {
+    /// The names of the families that exist.
+    fn families(&self) -> Vec<String>;
+
+    /// Opens a family, creating it if it does not exist.
+    ///
+    /// # Errors
+    /// If the engine cannot write.
+    fn open_family(&mut self, name: &str) -> Result<FamilyId, EngineError>;
+
+    /// Drops a family with all that is in it; cheap whatever its size.
+    ///
+    /// # Errors
+    /// If the engine cannot write.
+    fn drop_family(&mut self, family: FamilyId) -> Result<(), EngineError>;
+
+    /// Appends the value of `key` to `out` and answers whether there is one.
+    ///
+    /// # Errors
+    /// If the engine cannot read.
+    fn get(&self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Result<bool, EngineError>;
+
+    /// The values of several keys at once, in the order of the keys.
+    ///
+    /// # Errors
+    /// If the engine cannot read.
+    fn multi_get(&self, family: FamilyId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, EngineError>;
+
+    /// The entries of a range in key order. The scan sees the state at the time of the call.
+    ///
+    /// # Errors
+    /// If the engine cannot read.
+    fn scan(&self, family: FamilyId, range: KeyRange<'_>, direction: Direction) -> Result<Scan<'_>, EngineError>;
+
+    /// Applies all changes in one atomic write: after a crash either all of them are there or none.
+    ///
+    /// # Errors
+    /// If the engine cannot write; then nothing is changed.
+    fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError>;
+
+    /// Makes everything written so far survive the loss of the machine.
+    ///
+    /// # Errors
+    /// If the engine cannot write.
+    fn sync(&mut self) -> Result<(), EngineError>;
+}
+
+/// Where the databases of an instance live. Cloned handles share caches and budgets.
+pub trait Storage: Send + Sync {
+    /// Opens the database of a task, creating it if it does not exist.
+    ///
+    /// # Errors
+    /// If it is locked, corrupted, or cannot be written.
+    fn open(&self, task: &str) -> Result<Box<dyn Engine>, EngineError>;
+
+    /// Removes the database of a task.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    fn destroy(&self, task: &str) -> Result<(), EngineError>;
+
+    /// The tasks that have a database here.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    fn tasks(&self) -> Result<Vec<String>, EngineError>;
+}
