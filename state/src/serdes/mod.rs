@@ -2,7 +2,21 @@
 //!
 //! Whether a null is possible is part of the type: `String` refuses a null, `Option<String>` takes it as `None`.
 
+mod bincode;
+mod json;
+mod option;
+mod primitive;
+#[cfg(test)]
+mod tests;
+mod windowed;
+
 use std::sync::Arc;
+
+pub use self::bincode::{Bincode, bincode};
+pub use self::json::{Json, json};
+pub use self::option::option;
+pub use self::primitive::{bool, byte_vec, bytes, f32, f64, i16, i32, i64, string, u32, u64, unit, uuid};
+pub use self::windowed::{session_windowed, time_windowed};
 
 use crate::error::SerdeError;
 
@@ -45,4 +59,15 @@ pub type SerdeRef<T> = Arc<dyn Serde<T>>;
 pub trait DefaultSerde: Sized + 'static {
     /// The serde of this type.
     fn serde() -> SerdeRef<Self>;
+}
+
+/// The bytes, unless they are null.
+fn present<'a>(expected: &'static str, bytes: Option<&'a [u8]>) -> Result<&'a [u8], SerdeError> {
+    bytes.ok_or_else(|| SerdeError::new(expected, "found null"))
+}
+
+/// Exactly `N` bytes.
+fn fixed<const N: usize>(expected: &'static str, bytes: Option<&[u8]>) -> Result<[u8; N], SerdeError> {
+    let bytes = present(expected, bytes)?;
+    bytes.try_into().map_err(|_| SerdeError::new(expected, format!("found {} bytes", bytes.len())))
 }
