@@ -1,0 +1,352 @@
+//! Topics and offsets. Each call runs on a thread of its own, because some of them wait for open transactions and must not
+//! keep the others waiting.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::executor::block_on;
+use millstream_state::model::{Position, TopicId, TopicPartition};
+use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::errors::Failure;
+use super::native::{self, Element};
+use super::{KafkaSettings, config, offsets};
+use crate::broker::{
+    Admin, BrokerError, Committed, ErrorClass, Isolation, NewTopic, Ticket, TopicDescription, TopicOutcome, Wake,
+};
+use crate::clock::{Clock as _, SystemClock};
+
+/// How many calls may be under way.
+const CALLS: usize = 64;
+
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+struct Logging;
+
+impl ClientContext for Logging {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, log_message: &str) {
+        super::consuming::log(level, fac, log_message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the Kafka client reports an error");
+    }
+}
+
+/// An [`Admin`] over one client.
+pub(super) struct KafkaAdmin {
+    calls: Arc<Calls>,
+    under_way: Arc<AtomicUsize>,
+}
+
+/// The calls themselves, blocking.
+struct Calls {
+    client: AdminClient<Logging>,
+    timeout: Duration,
+    clock: SystemClock,
+}
+
+impl KafkaAdmin {
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, BrokerError> {
+        let client = AdminClient::from_config_and_context(&config::admin(settings), Logging)
+            .map_err(|error| config::not_made("make an admin client", &error))?;
+        let calls = Calls { client, timeout: settings.request_timeout, clock: SystemClock::default() };
+        Ok(Self { calls: Arc::new(calls), under_way: Arc::default() })
+    }
+
+    fn start<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Calls) -> Result<T, BrokerError> + Send + 'static,
+    ) -> Ticket<T> {
+        let refuse = |reason: String| Ticket::ready(Err(BrokerError::new(ErrorClass::Retriable, what, reason)));
+        if self.under_way.fetch_add(1, Ordering::AcqRel) >= CALLS {
+            self.under_way.fetch_sub(1, Ordering::AcqRel);
+            return refuse(format!("{CALLS} calls are under way"));
+        }
+        let (done, ticket) = Ticket::pair(Wake::nobody());
+        let (calls, under_way) = (self.calls.clone(), self.under_way.clone());
+        let thread = std::thread::Builder::new().name(what.to_owned()).spawn(move || {
+            let answer = work(&calls);
+            under_way.fetch_sub(1, Ordering::AcqRel);
+            done.complete(answer);
+        });
+        if let Err(error) = thread {
+            self.under_way.fetch_sub(1, Ordering::AcqRel);
+            return refuse(error.to_string());
+        }
+        ticket
+    }
+}
+
+impl Admin for KafkaAdmin {
+    fn describe_topics(&self, topics: Vec<Arc<str>>) -> Ticket<Vec<Option<TopicDescription>>> {
+        self.start("describe topics", move |calls| calls.describe_topics(&topics))
+    }
+
+    fn create_topics(&self, topics: Vec<NewTopic>) -> Ticket<Vec<TopicOutcome>> {
+        self.start("create topics", move |calls| calls.create_topics(&topics))
+    }
+
+    fn delete_topics(&self, topics: Vec<Arc<str>>) -> Ticket<()> {
+        self.start("delete topics", move |calls| calls.delete_topics(&topics))
+    }
+
+    fn start_positions(&self, partitions: Vec<TopicPartition>) -> Ticket<Vec<Position>> {
+        self.start("list start offsets", move |calls| {
+            calls.positions(&partitions, Offset::Beginning, Isolation::ReadUncommitted)
+        })
+    }
+
+    fn end_positions(&self, partitions: Vec<TopicPartition>, isolation: Isolation) -> Ticket<Vec<Position>> {
+        self.start("list end offsets", move |calls| calls.positions(&partitions, Offset::End, isolation))
+    }
+
+    fn committed(&self, group: &str, partitions: Vec<TopicPartition>) -> Ticket<Vec<Option<Committed>>> {
+        let group = group.to_owned();
+        self.start("read group offsets", move |calls| calls.committed(&group, &partitions))
+    }
+
+    fn delete_records(&self, before: Vec<(TopicPartition, Position)>) -> Ticket<()> {
+        self.start("delete records", move |calls| calls.delete_records(&before))
+    }
+}
+
+impl Calls {
+    /// Asks until the answer is another than «later», or too late.
+    fn retry<T>(
+        &self,
+        patience: Duration,
+        mut attempt: impl FnMut() -> Result<T, BrokerError>,
+    ) -> Result<T, BrokerError> {
+        let deadline = self.clock.monotonic().after(patience);
+        loop {
+            match attempt() {
+                Err(error)
+                    if error.class == ErrorClass::Retriable && !deadline.since(self.clock.monotonic()).is_zero() =>
+                {
+                    std::thread::park_timeout(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout))
+    }
+
+    /// Ids and numbers of partitions of those topics that exist.
+    fn found(&self, topics: &[Arc<str>]) -> Result<HashMap<String, (TopicId, i32)>, BrokerError> {
+        let names = topics.iter().map(|topic| CString::new(&**topic)).collect::<Result<Vec<_>, _>>();
+        let names = names.map_err(|error| BrokerError::new(ErrorClass::Fatal, "describe topics", error.to_string()))?;
+        let mut found = HashMap::new();
+        let described = native::describe_topics(self.client.inner(), &names, self.timeout)
+            .map_err(|failure| failure.error("describe topics"))?;
+        for (name, answer) in described {
+            match answer {
+                Ok((id, partitions)) => {
+                    found.insert(name, (TopicId(id), partitions));
+                }
+                Err(failure) if failure.class() == ErrorClass::UnknownTopic => {}
+                Err(failure) => return Err(failure.error(format!("describe topic {name}"))),
+            }
+        }
+        Ok(found)
+    }
+
+    fn describe_topics(&self, topics: &[Arc<str>]) -> Result<Vec<Option<TopicDescription>>, BrokerError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.retry(self.timeout, || {
+            let found = self.found(topics)?;
+            let mut configs = self.configs(topics.iter().filter(|topic| found.contains_key(&***topic)))?;
+            let describe = |topic: &Arc<str>| {
+                let (id, partitions) = *found.get(&**topic)?;
+                // Absent if it was deleted between the two calls.
+                let config = configs.remove(&**topic)?;
+                Some(TopicDescription { name: topic.clone(), id, partitions, config })
+            };
+            Ok(topics.iter().map(describe).collect())
+        })
+    }
+
+    fn configs<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a Arc<str>>,
+    ) -> Result<HashMap<String, BTreeMap<String, String>>, BrokerError> {
+        let resources: Vec<_> = topics.map(|topic| ResourceSpecifier::Topic(topic)).collect();
+        if resources.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let answers = block_on(self.client.describe_configs(&resources, &self.options()))
+            .map_err(|error| Failure::from(error).error("describe topic settings"))?;
+        let mut configs = HashMap::new();
+        for answer in answers {
+            match answer {
+                Ok(resource) => {
+                    let admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
+                    let entries = resource.entries.into_iter();
+                    configs.insert(name, entries.filter_map(|e| e.value.map(|value| (e.name, value))).collect());
+                }
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
+                Err(code) => return Err(Failure::of(code).error("describe topic settings")),
+            }
+        }
+        Ok(configs)
+    }
+
+    fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<TopicOutcome>, BrokerError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = topics.iter().map(|topic| admin::NewTopic {
+            name: &topic.name,
+            num_partitions: topic.partitions,
+            // -1 is the broker's default.
+            replication: TopicReplication::Fixed(topic.replication.unwrap_or(-1).into()),
+            config: topic.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        });
+        let wanted: Vec<_> = wanted.collect();
+        let answers = block_on(self.client.create_topics(&wanted, &self.options()))
+            .map_err(|error| Failure::from(error).error("create topics"))?;
+        let mut outcomes: HashMap<String, TopicOutcome> = HashMap::new();
+        for answer in answers {
+            let (name, outcome) = match answer {
+                Ok(name) => (name, TopicOutcome::Created),
+                Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => (name, TopicOutcome::Existed),
+                Err((name, code)) => (name, TopicOutcome::Refused(format!("{code} ({code:?})"))),
+            };
+            outcomes.insert(name, outcome);
+        }
+        let created: Vec<Arc<str>> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let created =
+            created.into_iter().filter(|name| outcomes.get(&**name) == Some(&TopicOutcome::Created)).collect();
+        self.wait_until_known(created, true)?;
+        let unanswered = || TopicOutcome::Refused("the broker did not say".to_owned());
+        Ok(topics.iter().map(|topic| outcomes.remove(&*topic.name).unwrap_or_else(unanswered)).collect())
+    }
+
+    /// The controller answers before every broker has heard of it; a producer or consumer made right away would not find
+    /// the topic, or would find the old one.
+    fn wait_until_known(&self, topics: Vec<Arc<str>>, exists: bool) -> Result<(), BrokerError> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        self.retry(self.timeout, || {
+            let found = self.found(&topics)?.len();
+            if found == if exists { topics.len() } else { 0 } {
+                return Ok(());
+            }
+            let reason = "the brokers have not all heard of it yet";
+            Err(BrokerError::new(ErrorClass::Retriable, "create or delete topics", reason))
+        })
+    }
+
+    fn delete_topics(&self, topics: &[Arc<str>]) -> Result<(), BrokerError> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        let answers = block_on(self.client.delete_topics(&names, &self.options()))
+            .map_err(|error| Failure::from(error).error("delete topics"))?;
+        for answer in answers {
+            match answer {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((name, code)) => return Err(Failure::of(code).error(format!("delete topic {name}"))),
+            }
+        }
+        self.wait_until_known(topics.to_vec(), false)
+    }
+
+    fn positions(
+        &self,
+        partitions: &[TopicPartition],
+        which: Offset,
+        isolation: Isolation,
+    ) -> Result<Vec<Position>, BrokerError> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut wanted = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            wanted
+                .add_partition_offset(&partition.topic, partition.partition, which)
+                .map_err(|error| Failure::from(error).error(format!("list offsets of {partition}")))?;
+        }
+        self.retry(self.timeout, || {
+            let committed_only = isolation == Isolation::ReadCommitted;
+            let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, self.timeout)
+                .map_err(|failure| failure.error("list offsets"))?;
+            let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
+            answers.map(|(partition, element)| position_of(partition, element)).collect()
+        })
+    }
+
+    fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, BrokerError> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = || format!("read offsets of group {group}");
+        let name =
+            CString::new(group).map_err(|error| BrokerError::new(ErrorClass::Fatal, call(), error.to_string()))?;
+        let wanted = offsets::without_offsets(partitions);
+        self.retry(self.timeout * 4, || {
+            let answer = native::group_offsets(self.client.inner(), &name, &wanted, self.timeout)
+                .map_err(|failure| failure.error(call()))?;
+            let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
+            answers.map(|(partition, element)| committed_of(group, partition, element)).collect()
+        })
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, Position)]) -> Result<(), BrokerError> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(before.len());
+        for (partition, position) in before {
+            list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(position.number()))
+                .map_err(|error| Failure::from(error).error(format!("delete records of {partition}")))?;
+        }
+        let answer = block_on(self.client.delete_records(&list, &self.options()))
+            .map_err(|error| Failure::from(error).error("delete records"))?;
+        match native::elements(&answer).into_iter().find(|element| element.code != RDKafkaErrorCode::NoError) {
+            None => Ok(()),
+            Some(element) => {
+                let call = format!("delete records of {}-{}", element.topic, element.partition);
+                Err(Failure::of(element.code).error(call))
+            }
+        }
+    }
+}
+
+fn position_of(partition: &TopicPartition, element: Option<Element>) -> Result<Position, BrokerError> {
+    let call = || format!("list offsets of {partition}");
+    match element {
+        Some(element) if element.code == RDKafkaErrorCode::NoError => Ok(Position::new(element.offset)),
+        Some(element) => Err(Failure::of(element.code).error(call())),
+        None => Err(Failure::of(RDKafkaErrorCode::UnknownPartition).error(call())),
+    }
+}
+
+fn committed_of(
+    group: &str,
+    partition: &TopicPartition,
+    element: Option<Element>,
+) -> Result<Option<Committed>, BrokerError> {
+    match element {
+        Some(element) if element.code == RDKafkaErrorCode::NoError => Ok((element.offset >= 0)
+            .then(|| Committed { position: Position::new(element.offset), metadata: element.metadata })),
+        Some(element) => Err(Failure::of(element.code).error(format!("read offsets of group {group} for {partition}"))),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,238 @@
+//! Admin calls that rdkafka lacks.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+
+use super::{Failure, NO_ERROR, millis, outcome, read_error, text};
+
+/// What frees itself with a function of librdkafka's.
+struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+
+impl<T> Owned<T> {
+    /// # Safety
+    /// `raw` is null or owned by the caller, and `destroy` is the function that frees it.
+    unsafe fn new(raw: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
+        NonNull::new(raw).map(|raw| Self(raw, destroy)).ok_or_else(|| Failure::of(RDKafkaErrorCode::InvalidArgument))
+    }
+
+    fn ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: by the contract of `new`.
+        unsafe { (self.1)(self.0.as_ptr()) };
+    }
+}
+
+type Options = Owned<sys::rd_kafka_AdminOptions_t>;
+type Answer = Owned<sys::rd_kafka_event_t>;
+
+fn options<C: ClientContext>(
+    client: &Client<C>,
+    operation: sys::rd_kafka_admin_op_t,
+    timeout: Duration,
+) -> Result<Options, Failure> {
+    // SAFETY: the client is live; the options are ours. The text of an error is not wanted: the only one there can be is
+    // that the operation takes no such option.
+    unsafe {
+        let options = Owned::new(
+            sys::rd_kafka_AdminOptions_new(client.native_ptr(), operation),
+            sys::rd_kafka_AdminOptions_destroy,
+        )?;
+        let mut said: [c_char; 128] = [0; 128];
+        sys::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), millis(timeout), said.as_mut_ptr(), said.len());
+        Ok(options)
+    }
+}
+
+/// Makes an admin call with a queue of its own and waits for the answer.
+fn ask<C: ClientContext>(
+    client: &Client<C>,
+    timeout: Duration,
+    call: impl FnOnce(*mut sys::rd_kafka_t, *mut sys::rd_kafka_queue_t),
+) -> Result<Answer, Failure> {
+    // SAFETY: the client is live; queue and event are ours, and the event is freed by its owner. The error string belongs
+    // to the event.
+    unsafe {
+        let queue = Owned::new(sys::rd_kafka_queue_new(client.native_ptr()), sys::rd_kafka_queue_destroy)?;
+        call(client.native_ptr(), queue.ptr());
+        // The request's own timeout answers first; the second is for librdkafka to notice it.
+        let event = sys::rd_kafka_queue_poll(queue.ptr(), millis(timeout + Duration::from_secs(1)));
+        let Ok(event) = Owned::new(event, sys::rd_kafka_event_destroy) else {
+            return Err(Failure::of(RDKafkaErrorCode::OperationTimedOut));
+        };
+        match sys::rd_kafka_event_error(event.ptr()) {
+            NO_ERROR => Ok(event),
+            error => Err(Failure {
+                reason: text(sys::rd_kafka_event_error_string(event.ptr())),
+                ..Failure::of(error.into())
+            }),
+        }
+    }
+}
+
+/// A list of librdkafka's as a slice.
+///
+/// # Safety
+/// `list` is null or has `count` elements that live through `'a`.
+unsafe fn slice<'a, T>(list: *const T, count: usize) -> &'a [T] {
+    if list.is_null() {
+        return &[];
+    }
+    // SAFETY: by this function's contract.
+    unsafe { std::slice::from_raw_parts(list, count) }
+}
+
+/// A topic's name, with its id and number of partitions.
+pub(crate) type Described = (String, Result<(u128, i32), Failure>);
+
+/// What the topics are, in no order.
+pub(crate) fn describe_topics<C: ClientContext>(
+    client: &Client<C>,
+    topics: &[CString],
+    timeout: Duration,
+) -> Result<Vec<Described>, Failure> {
+    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+    let mut names: Vec<*const c_char> = topics.iter().map(|topic| topic.as_ptr()).collect();
+    // SAFETY: names, collection and options live until the call has copied them; what is read belongs to the answer, which
+    // lives to the end of this function.
+    unsafe {
+        let collection = Owned::new(
+            sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
+            sys::rd_kafka_TopicCollection_destroy,
+        )?;
+        let answer = ask(client, timeout, |client, queue| {
+            sys::rd_kafka_DescribeTopics(client, collection.ptr(), options.ptr(), queue);
+        })?;
+        let result = sys::rd_kafka_event_DescribeTopics_result(answer.ptr());
+        let mut count = 0;
+        let list = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        let topics = slice(list, count).iter().map(|&topic| {
+            let failed = read_error(sys::rd_kafka_TopicDescription_error(topic))
+                .filter(|failure| failure.code != RDKafkaErrorCode::NoError);
+            let described = match failed {
+                Some(failure) => Err(failure),
+                None => {
+                    let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+                    let high = sys::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
+                    let low = sys::rd_kafka_Uuid_least_significant_bits(id).cast_unsigned();
+                    let mut partitions = 0;
+                    sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                    Ok((u128::from(high) << 64 | u128::from(low), i32::try_from(partitions).unwrap_or(i32::MAX)))
+                }
+            };
+            (text(sys::rd_kafka_TopicDescription_name(topic)), described)
+        });
+        Ok(topics.collect())
+    }
+}
+
+/// One partition's part of an answer.
+pub(crate) struct Element {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) metadata: String,
+    pub(crate) code: RDKafkaErrorCode,
+}
+
+/// # Safety
+/// `element` is live.
+unsafe fn read_element(element: *const sys::rd_kafka_topic_partition_t) -> Element {
+    // SAFETY: live by this function's contract; name and metadata belong to it and are copied.
+    unsafe {
+        let element = &*element;
+        let metadata = slice(element.metadata.cast_const().cast::<u8>(), element.metadata_size);
+        Element {
+            topic: text(element.topic),
+            partition: element.partition,
+            offset: element.offset,
+            metadata: String::from_utf8_lossy(metadata).into_owned(),
+            code: element.err.into(),
+        }
+    }
+}
+
+/// The elements of a list, whatever their metadata hold (the safe interface panics where they are not UTF-8).
+pub(crate) fn elements(list: &TopicPartitionList) -> Vec<Element> {
+    // SAFETY: the list is live and has `cnt` elements.
+    unsafe {
+        let raw = &*list.ptr();
+        slice(raw.elems, usize::try_from(raw.cnt).unwrap_or(0)).iter().map(|element| read_element(element)).collect()
+    }
+}
+
+/// Offsets by the specification in each of the list's elements, in no order.
+pub(crate) fn list_offsets<C: ClientContext>(
+    client: &Client<C>,
+    wanted: &TopicPartitionList,
+    committed_only: bool,
+    timeout: Duration,
+) -> Result<Vec<Element>, Failure> {
+    use sys::rd_kafka_IsolationLevel_t as level;
+    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout)?;
+    let level = if committed_only {
+        level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+    } else {
+        level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+    };
+    // SAFETY: options and list live until the call has copied them; what is read belongs to the answer, which lives to
+    // the end of this function.
+    unsafe {
+        outcome(sys::rd_kafka_AdminOptions_set_isolation_level(options.ptr(), level))?;
+        let answer = ask(client, timeout, |client, queue| {
+            sys::rd_kafka_ListOffsets(client, wanted.ptr(), options.ptr(), queue);
+        })?;
+        let result = sys::rd_kafka_event_ListOffsets_result(answer.ptr());
+        let mut count = 0;
+        let list = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+        let infos = slice(list, count).iter();
+        Ok(infos.map(|&info| read_element(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info))).collect())
+    }
+}
+
+/// What a group has committed for the list's partitions, in no order. A partition with an open transaction fails.
+pub(crate) fn group_offsets<C: ClientContext>(
+    client: &Client<C>,
+    group: &CStr,
+    partitions: &TopicPartitionList,
+    timeout: Duration,
+) -> Result<Vec<Element>, Failure> {
+    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout)?;
+    // SAFETY: options, request and list live until the call has copied them; what is read belongs to the answer, which
+    // lives to the end of this function.
+    unsafe {
+        outcome(sys::rd_kafka_AdminOptions_set_require_stable_offsets(options.ptr(), 1))?;
+        let request = Owned::new(
+            sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), partitions.ptr()),
+            sys::rd_kafka_ListConsumerGroupOffsets_destroy,
+        )?;
+        let answer = ask(client, timeout, |client, queue| {
+            sys::rd_kafka_ListConsumerGroupOffsets(client, &mut request.ptr(), 1, options.ptr(), queue);
+        })?;
+        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(answer.ptr());
+        let mut count = 0;
+        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
+        let Some(&group) = slice(groups, count).first() else {
+            return Ok(Vec::new());
+        };
+        if let Some(failure) = read_error(sys::rd_kafka_group_result_error(group)) {
+            return Err(failure);
+        }
+        let list = sys::rd_kafka_group_result_partitions(group);
+        if list.is_null() {
+            return Ok(Vec::new());
+        }
+        let found = slice((*list).elems, usize::try_from((*list).cnt).unwrap_or(0));
+        Ok(found.iter().map(|element| read_element(element)).collect())
+    }
+}
