@@ -21,9 +21,10 @@ pub struct Context {
     pub operator_times: Vec<Timestamp>,
     /// Records dropped by an operator (null key, late), by reason.
     pub dropped: Dropped,
-    /// Topics chosen per record by a topic extractor: `Some` for the record just appended to `outputs` if its sink
-    /// has no fixed topic.
+    /// Topics chosen per record by a topic extractor: the record's index in `outputs`, and its topic.
     pub dynamic_topics: Vec<(usize, Arc<str>)>,
+    /// The partition counts of the sinks' topics, for partitioners; a sink that is not in the list has one partition.
+    pub sink_partitions: Vec<i32>,
 }
 
 /// How many records operators have dropped since the task was opened.
@@ -48,6 +49,7 @@ impl Context {
             operator_times: Vec::new(),
             dropped: Dropped::default(),
             dynamic_topics: Vec::new(),
+            sink_partitions: Vec::new(),
         }
     }
 }

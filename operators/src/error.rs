@@ -56,7 +56,7 @@ pub enum ProcessError {
 
 /// A topology that cannot run.
 #[non_exhaustive]
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// Two nodes have one name.
     #[error("two nodes are named {name}; give one of them another name")]

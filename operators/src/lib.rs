@@ -1,4 +1,8 @@
 //! Operators of Millstream: the typed DSL, the topology and the operator chain; pure and synchronous.
+//!
+//! ```text
+//!  dsl (handles) → topology::graph → physical nodes → sub-topologies → ops (the chain, per task)
+//! ```
 
 pub mod context;
 pub mod dsl;

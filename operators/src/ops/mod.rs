@@ -1,1 +1,27 @@
-//! The operators, one file each.
+//! The operators, one file each: what runs inside a task.
+//!
+//! A node's file holds its struct, its [`Process`](crate::push::Process) or [`Apply`](crate::push::Apply), and its
+//! tests. The methods that put them into a topology, with their documentation, are in [`dsl`](crate::dsl).
+
+pub(crate) mod aggregate;
+pub(crate) mod branch;
+pub(crate) mod filter;
+pub(crate) mod flat_map;
+pub(crate) mod flat_map_values;
+pub(crate) mod for_each;
+pub(crate) mod inlet;
+pub(crate) mod map;
+pub(crate) mod map_values;
+pub(crate) mod outlet;
+pub(crate) mod pass;
+pub(crate) mod peek;
+pub(crate) mod select_key;
+pub(crate) mod stored;
+pub(crate) mod table_filter;
+pub(crate) mod table_map_values;
+pub(crate) mod table_source;
+pub(crate) mod to_stream;
+pub(crate) mod window;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,279 @@
+//! Streams: handles, and the operators that keep the type of a record.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::serdes::DefaultSerde;
+
+use super::builder::{check_same_builder, stream_inlet};
+use super::grouped::KGroupedStream;
+use super::serdes::Serdes;
+use super::settings::{Grouped, Repartitioned};
+use crate::ops::filter::Filter;
+use crate::ops::for_each::ForEach;
+use crate::ops::inlet::{InletSettings, TimeSource};
+use crate::ops::outlet::{Outlet, OutletSettings};
+use crate::ops::pass::Pass;
+use crate::ops::peek::Peek;
+use crate::push::{Children, Next, Process};
+use crate::topology::chain::ChainBuilder;
+use crate::topology::graph::{Kind, NodeId, Repartition, Shared};
+use crate::topology::names::{self, Given};
+use crate::topology::port::Port;
+
+/// A stream of records (Kafka Streams' `KStream`). A handle: cheap to clone, and usable several times; every operator
+/// added to it sees every record, in the order in which the operators were added.
+///
+/// Unless an operator says otherwise, records keep their timestamp and headers on the way.
+pub struct KStream<K, V> {
+    pub(crate) graph: Shared,
+    pub(crate) node: NodeId,
+    pub(crate) port: Port<Next<K, V>>,
+    pub(crate) serdes: Serdes<K, V>,
+    /// Whether the key may have changed since the records were partitioned by it.
+    pub(crate) rekeyed: bool,
+    pub(crate) next_name: Given,
+}
+
+impl<K, V> Clone for KStream<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            graph: self.graph.clone(),
+            node: self.node,
+            port: self.port.clone(),
+            serdes: self.serdes.clone(),
+            rekeyed: self.rekeyed,
+            next_name: self.next_name.clone(),
+        }
+    }
+}
+
+impl<K: 'static, V: 'static> KStream<K, V> {
+    pub(crate) fn new(graph: Shared, node: NodeId, port: Port<Next<K, V>>, serdes: Serdes<K, V>) -> Self {
+        Self { graph, node, port, serdes, rekeyed: false, next_name: None }
+    }
+
+    /// Adds an operator below this stream; answers the stream of what it hands down.
+    pub(crate) fn attach<L, U, N>(
+        &self,
+        prefix: &str,
+        serdes: Serdes<L, U>,
+        make: impl Fn(Children<L, U>) -> N + Send + Sync + 'static,
+    ) -> KStream<L, U>
+    where
+        L: 'static,
+        U: 'static,
+        N: Process<K, V> + 'static,
+    {
+        let node = self.graph.lock().add_processor(&self.next_name, prefix, &[self.node]);
+        let port: Port<Next<L, U>> = Port::default();
+        let below = port.clone();
+        self.below(node, move |chain| make(Children::new(below.build(chain))));
+        KStream { rekeyed: self.rekeyed, ..KStream::new(self.graph.clone(), node, port, serdes) }
+    }
+
+    /// Registers the factory of a node below this stream.
+    pub(crate) fn below<N: Process<K, V> + 'static>(
+        &self,
+        node: NodeId,
+        make: impl Fn(&mut ChainBuilder<'_>) -> N + Send + Sync + 'static,
+    ) {
+        self.port.add(node, Arc::new(move |chain| Rc::new(RefCell::new(make(chain))) as Next<K, V>));
+    }
+
+    /// Gives the next operator that is added through this handle a name.
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").named("positive").filter(|_, n| *n > 0).to("out");
+    /// assert!(builder.build()?.describe().contains("Processor: positive (stores: [])"));
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn named(&self, name: impl Into<Arc<str>>) -> Self {
+        Self { next_name: Some(name.into()), ..self.clone() }
+    }
+
+    /// Keeps the records that the predicate wants, nulls included if the types have them (Kafka Streams: `filter`).
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").filter(|_, n| n % 2 == 0).to("even");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        let predicate = Arc::new(predicate);
+        self.attach(names::FILTER, self.serdes.clone(), move |down| Filter::new(predicate.clone(), true, down))
+    }
+
+    /// Drops the records that the predicate wants (Kafka Streams: `filterNot`).
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").filter_not(|_, n| n % 2 == 0).to("odd");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        let predicate = Arc::new(predicate);
+        self.attach(names::FILTER, self.serdes.clone(), move |down| Filter::new(predicate.clone(), false, down))
+    }
+
+    /// Calls a function for each record and passes the record on as it is (Kafka Streams: `peek`). After a crash records
+    /// are processed again, so the function may see one twice.
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").peek(|key, n| println!("{key}: {n}")).to("out");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    pub fn peek(&self, look: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
+        let look = Arc::new(look);
+        self.attach(names::PEEK, self.serdes.clone(), move |down| Peek::new(look.clone(), down))
+    }
+
+    /// Calls a function for each record, and ends there (Kafka Streams: `foreach`). After a crash the function may see a
+    /// record twice.
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").for_each(|key, n| println!("{key}: {n}"));
+    /// # builder.build()?;
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    pub fn for_each(&self, action: impl Fn(&K, &V) + Send + Sync + 'static) {
+        let node = self.graph.lock().add_processor(&self.next_name, names::FOR_EACH, &[self.node]);
+        let action = Arc::new(action);
+        self.below(node, move |_| ForEach::new(action.clone()));
+    }
+
+    /// The records of both streams (Kafka Streams: `merge`). Records of one stream keep their order; between the two
+    /// there is none to rely on. Serdes that came along with this stream stay.
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let (a, b) = (builder.stream::<String, i64>("a"), builder.stream("b"));
+    /// a.merge(&b).to("out");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        let mut graph = self.graph.lock();
+        let same = self.graph.same(&other.graph);
+        let parents = [self.node, if same { other.node } else { self.node }];
+        let node = graph.add_processor(&self.next_name, names::MERGE, &parents[..if same { 2 } else { 1 }]);
+        let name = graph.name(node);
+        check_same_builder(&mut graph, same, &name);
+        drop(graph);
+        let port: Port<Next<K, V>> = Port::default();
+        for parent in [self, other] {
+            let below = port.clone();
+            let factory = move |chain: &mut ChainBuilder<'_>| {
+                chain.once(node, |chain| {
+                    Rc::new(RefCell::new(Pass::new(Children::new(below.build(chain))))) as Next<K, V>
+                })
+            };
+            parent.port.add(node, Arc::new(factory));
+        }
+        let merged = KStream::new(self.graph.clone(), node, port, self.serdes.clone());
+        KStream { rekeyed: self.rekeyed || other.rekeyed, ..merged }
+    }
+
+    /// Sends the records through a topic of the application's own, so that they are partitioned by their key from then on
+    /// (Kafka Streams: `repartition`). Records with a null key are dropped.
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").select_key(|_, v| v.clone()).repartition().to("out");
+    /// assert_eq!(builder.build()?.sub_topologies().len(), 2);
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn repartition(&self) -> Self
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.repartition_with(Repartitioned::new())
+    }
+
+    /// As [`KStream::repartition`], with settings: the name of the topic, its partition count, serdes, a partitioner.
+    #[must_use]
+    pub fn repartition_with(&self, repartitioned: Repartitioned<K, V>) -> Self {
+        let serdes = repartitioned.serdes_over(self.serdes.clone());
+        let prefix = {
+            let mut graph = self.graph.lock();
+            let name = repartitioned.name.clone();
+            name.unwrap_or_else(|| graph.names.generate(names::REPARTITION))
+        };
+        let names = self.graph.lock().names.repartition(&prefix);
+        let (node, port) = self.through(&names, serdes.clone(), repartitioned);
+        KStream::new(self.graph.clone(), node, port, serdes)
+    }
+
+    /// Adds a repartition topic below this stream: the node that filters and writes, and the one that reads.
+    pub(crate) fn through(
+        &self,
+        names: &names::RepartitionNames,
+        serdes: Serdes<K, V>,
+        settings: Repartitioned<K, V>,
+    ) -> (NodeId, Port<Next<K, V>>) {
+        let mut graph = self.graph.lock();
+        let (key, value) = serdes.required(&mut graph, &names.sink);
+        let time = TimeSource::Fail;
+        let reader = InletSettings { node: names.source.clone(), key: key.clone(), value: value.clone(), time };
+        let writer = Arc::new(OutletSettings {
+            node: names.sink.clone(),
+            key,
+            value,
+            partitioner: settings.partitioner,
+            topic: None,
+            skip_null_keys: true,
+        });
+        let port: Port<Next<K, V>> = Port::default();
+        let repartition = Repartition {
+            names: names.clone(),
+            partitions: settings.partitions,
+            config: settings.config,
+            inlet: stream_inlet(Arc::new(reader), port.clone()),
+        };
+        let node = graph.add(Kind::Repartition(repartition), &[self.node]);
+        drop(graph);
+        self.below(node, move |chain| Outlet::new(writer.clone(), chain.sink(&writer.node)));
+        (node, port)
+    }
+
+    /// Groups the records by the key they have (Kafka Streams: `groupByKey`). If an operator above may have changed the
+    /// key, they go through a repartition topic first, and null keys are dropped on the way.
+    ///
+    /// ```
+    /// # use millstream_operators::dsl::{Materialized, StreamsBuilder};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").group_by_key().count(Materialized::default()).to_stream().to("out");
+    /// assert_eq!(builder.build()?.sub_topologies().len(), 1);
+    /// # Ok::<(), millstream_operators::error::BuildError>(())
+    /// ```
+    pub fn group_by_key(&self) -> KGroupedStream<K, V>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.group_by_key_with(Grouped::new())
+    }
+
+    /// As [`KStream::group_by_key`], with settings. [`Grouped::known`] takes the serdes of the stream.
+    pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
+        KGroupedStream::new(self, grouped)
+    }
+}

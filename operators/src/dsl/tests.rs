@@ -1,0 +1,1 @@
+//! Tests of the DSL: descriptions and build errors.

@@ -1,0 +1,1 @@
+//! A chain under test, with what it needs around it.
