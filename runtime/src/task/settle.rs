@@ -1,0 +1,177 @@
+//! What a task is between transactions: where it starts, what a commit settles, and how it goes back.
+
+use std::sync::Arc;
+
+use millstream_operators::context::Context;
+use millstream_state::commit::{ChangelogMark, Committed};
+use millstream_state::model::{Position, Timestamp};
+use millstream_state::store::StoreId;
+
+use super::effects::Handover;
+use super::input::Input;
+use super::metadata::OffsetMetadata;
+use super::{Task, TaskCounts, TaskError, TaskId, TaskPlan, TaskRules};
+use crate::broker::OffsetCommit;
+
+/// Where an input begins: the committed position, or what the offset reset gave, with the metadata committed beside it.
+#[derive(Clone, Debug)]
+pub struct StartPoint {
+    /// What to process first.
+    pub position: Position,
+    /// What was committed beside it.
+    pub metadata: OffsetMetadata,
+}
+
+/// The positions and times that the last settled commit stands for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settled {
+    positions: Vec<Position>,
+    partition_times: Vec<Timestamp>,
+    stream_time: Timestamp,
+    operator_times: Vec<Timestamp>,
+}
+
+/// A task without its operator chain: what can be sent to another thread. Everything in it is settled.
+pub struct TaskState {
+    /// The task.
+    pub id: TaskId,
+    /// What it shares with the other tasks of its sub-topology.
+    pub plan: Arc<TaskPlan>,
+    /// Stores and times.
+    pub cx: Context,
+}
+
+impl TaskState {
+    /// Starts processing: builds the operator chain on this thread and takes up times from the starts of the inputs,
+    /// which come in the order of [`TaskPlan::inputs_of`].
+    pub fn start(mut self, starts: Vec<StartPoint>, rules: TaskRules) -> Task {
+        let chain = self.plan.sub_topology().chain();
+        let slots = chain.operator_slots();
+        self.cx.operator_times = vec![Timestamp::UNKNOWN; slots.len()];
+        self.cx.stream_time = Timestamp::UNKNOWN;
+        for start in &starts {
+            self.cx.stream_time = self.cx.stream_time.max(start.metadata.partition_time);
+            for (name, time) in &start.metadata.operator_times {
+                if let Some(slot) = slots.iter().position(|slot| **slot == **name) {
+                    self.cx.operator_times[slot] = self.cx.operator_times[slot].max(*time);
+                }
+            }
+        }
+        let mut inputs: Vec<Input> =
+            self.plan.inputs_of(self.id).map(|(topic, partition)| Input::new(partition, topic.source)).collect();
+        for (input, start) in inputs.iter_mut().zip(&starts) {
+            input.position = start.position;
+            input.partition_time = start.metadata.partition_time;
+        }
+        let mut task = Task {
+            id: self.id,
+            rules,
+            chain,
+            cx: self.cx,
+            inputs,
+            settled: Settled::default(),
+            handover: Handover::new(&self.plan),
+            counts: TaskCounts::default(),
+            idle_since: None,
+            touched: false,
+            plan: self.plan,
+        };
+        task.settle();
+        task
+    }
+}
+
+impl Task {
+    fn settle(&mut self) {
+        self.settled = Settled {
+            positions: self.inputs.iter().map(|input| input.position).collect(),
+            partition_times: self.inputs.iter().map(|input| input.partition_time).collect(),
+            stream_time: self.cx.stream_time,
+            operator_times: self.cx.operator_times.clone(),
+        };
+        self.touched = false;
+    }
+
+    /// Whether there is anything to commit.
+    pub fn needs_commit(&self) -> bool {
+        self.touched || self.inputs.iter().zip(&self.settled.positions).any(|(input, settled)| input.position != *settled)
+    }
+
+    /// Moves the input's position past control records that the fetch has passed; of effect only if nothing waits.
+    pub fn pass_control_records(&mut self, input: usize, fetched: Position) {
+        let input = &mut self.inputs[input];
+        if input.waiting() == 0 {
+            input.position = input.position.max(fetched);
+        }
+    }
+
+    /// The positions to commit with the transaction, each with its metadata; `commit` names the transaction.
+    pub fn offsets(&self, commit: i64) -> Vec<OffsetCommit> {
+        let names = self.chain.operator_slots();
+        let times: Vec<(String, Timestamp)> = names
+            .iter()
+            .zip(&self.cx.operator_times)
+            .filter(|(_, time)| **time != Timestamp::UNKNOWN)
+            .map(|(name, time)| (name.to_string(), *time))
+            .collect();
+        let commit_of = |input: &Input| {
+            let metadata = OffsetMetadata {
+                partition_time: input.partition_time,
+                operator_times: times.clone(),
+                commit: Some(commit),
+            };
+            OffsetCommit { partition: input.partition.clone(), position: input.position, metadata: metadata.encode() }
+        };
+        self.inputs.iter().map(commit_of).collect()
+    }
+
+    /// Makes what the transaction did the task's settled state: the uncommitted layer and the changelog positions go
+    /// to disk in one write. `markers` is how many control records the commit added to each changelog it wrote (one in
+    /// a transaction, none otherwise).
+    ///
+    /// # Errors
+    /// If the stores cannot be written; the task must be closed then, and its tail restored.
+    pub fn committed(&mut self, proof: &Committed, markers: i64) -> Result<(), TaskError> {
+        let now = self.cx.wall_clock;
+        let mut marks = Vec::new();
+        for (index, changelog) in self.plan.changelogs.iter().enumerate() {
+            let store = StoreId(index as u32);
+            let (Some(changelog), Some(mark)) = (changelog, self.cx.state.stores.mark(store)) else { continue };
+            let written = self.handover.written[index];
+            let passed = if written > 0 { written + markers } else { 0 };
+            let position = mark.position.advance(passed);
+            marks.push((store, ChangelogMark { topic: changelog.id, position, applied_at: now.max(mark.applied_at) }));
+        }
+        let applied = self.cx.state.stores.apply(proof, &marks);
+        applied.map_err(|source| TaskError::State { task: self.id, source })?;
+        self.handover.restart();
+        self.settle();
+        Ok(())
+    }
+
+    /// Forgets everything since the last settled commit. The inputs must be fetched again from [`Task::position`].
+    pub fn rewind(&mut self) {
+        self.cx.state.stores.rollback();
+        self.cx.state.changes.clear();
+        self.cx.outputs.clear();
+        self.cx.dynamic_topics.clear();
+        self.chain = self.plan.sub_topology().chain();
+        self.cx.stream_time = self.settled.stream_time;
+        self.cx.operator_times.clone_from(&self.settled.operator_times);
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            input.clear();
+            input.position = self.settled.positions[index];
+            input.partition_time = self.settled.partition_times[index];
+        }
+        self.handover.restart();
+        self.idle_since = None;
+        self.touched = false;
+    }
+
+    /// Takes the chain apart and keeps the stores, for another worker or another assignment. What is not settled is
+    /// forgotten.
+    pub fn park(mut self) -> TaskState {
+        self.rewind();
+        TaskState { id: self.id, plan: self.plan, cx: self.cx }
+    }
+}
