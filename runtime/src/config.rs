@@ -89,6 +89,8 @@ pub struct StreamsConfig {
     pub guarantee: Guarantee,
     /// How often to commit. Default: 100 ms under exactly-once; 30 s under at-least-once, as in Kafka Streams.
     pub commit_interval: Option<Duration>,
+    /// How long to wait at start for a cluster that does not answer. Default: 60 s.
+    pub startup_timeout: Duration,
     /// How many worker threads. Default: the number of cores.
     pub workers: usize,
     /// Where state is kept. Default: a slot in the system's directory for temporary files.
@@ -123,6 +125,7 @@ impl StreamsConfig {
             bootstrap_servers: bootstrap_servers.into(),
             guarantee: ExactlyOnce,
             commit_interval: None,
+            startup_timeout: Duration::from_secs(60),
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             state_dir: StateDir::Slot(std::env::temp_dir().join("millstream")),
             session_timeout: Duration::from_secs(45),
@@ -147,6 +150,12 @@ impl StreamsConfig {
     /// Sets how often to commit.
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.commit_interval = Some(interval);
+        self
+    }
+
+    /// Sets how long to wait at start for a cluster that does not answer.
+    pub fn startup_timeout(mut self, timeout: Duration) -> Self {
+        self.startup_timeout = timeout;
         self
     }
 

@@ -25,6 +25,7 @@ use millstream_operators::context::Context;
 use millstream_operators::error::ProcessError;
 use millstream_operators::topology::Chain;
 use millstream_state::model::{Position, Timestamp, TopicPartition};
+use millstream_state::store::CacheBudget;
 
 pub use choice::IdlePolicy;
 pub use effects::Outbox;
@@ -75,6 +76,7 @@ pub struct Task {
     id: TaskId,
     plan: Arc<TaskPlan>,
     rules: TaskRules,
+    budget: CacheBudget,
     chain: Chain,
     cx: Context,
     inputs: Vec<Input>,

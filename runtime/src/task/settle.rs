@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_operators::context::Context;
 use millstream_state::commit::{ChangelogMark, Committed};
 use millstream_state::model::{Position, Timestamp};
-use millstream_state::store::StoreId;
+use millstream_state::store::{CacheBudget, StoreId};
 
 use super::effects::Handover;
 use super::input::Input;
@@ -44,8 +44,8 @@ pub struct TaskState {
 impl TaskState {
     /// Starts processing: builds the operator chain on this thread and takes up times from the starts of the inputs,
     /// which come in the order of [`TaskPlan::inputs_of`].
-    pub fn start(mut self, starts: Vec<StartPoint>, rules: TaskRules) -> Task {
-        let chain = self.plan.sub_topology().chain();
+    pub fn start(mut self, starts: Vec<StartPoint>, rules: TaskRules, budget: &CacheBudget) -> Task {
+        let chain = self.plan.sub_topology().chain(budget);
         let slots = chain.operator_slots();
         self.cx.operator_times = vec![Timestamp::UNKNOWN; slots.len()];
         self.cx.stream_time = Timestamp::UNKNOWN;
@@ -66,6 +66,7 @@ impl TaskState {
         let mut task = Task {
             id: self.id,
             rules,
+            budget: budget.clone(),
             chain,
             cx: self.cx,
             inputs,
@@ -95,6 +96,11 @@ impl Task {
     /// Whether there is anything to commit.
     pub fn needs_commit(&self) -> bool {
         self.touched || self.inputs.iter().zip(&self.settled.positions).any(|(input, settled)| input.position != *settled)
+    }
+
+    /// The positions of the last settled commit, input by input.
+    pub fn settled_positions(&self) -> impl Iterator<Item = Position> + '_ {
+        self.settled.positions.iter().copied()
     }
 
     /// Moves the input's position past control records that the fetch has passed; of effect only if nothing waits.
@@ -155,7 +161,7 @@ impl Task {
         self.cx.state.changes.clear();
         self.cx.outputs.clear();
         self.cx.dynamic_topics.clear();
-        self.chain = self.plan.sub_topology().chain();
+        self.chain = self.plan.sub_topology().chain(&self.budget);
         self.cx.stream_time = self.settled.stream_time;
         self.cx.operator_times.clone_from(&self.settled.operator_times);
         for (index, input) in self.inputs.iter_mut().enumerate() {

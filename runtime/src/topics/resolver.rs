@@ -6,6 +6,7 @@ use millstream_operators::topology::Topology;
 
 use super::{Known, Planned, TopicError, all_topics, plan};
 use crate::broker::{Admin, BrokerError, ErrorClass, NewTopic, Ticket, TopicDescription, TopicOutcome};
+use crate::clock::Monotonic;
 use crate::config::StreamsConfig;
 use crate::task::TaskPlan;
 
@@ -18,6 +19,14 @@ pub enum ResolveError {
     /// The cluster could not be asked.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// The cluster did not answer in time.
+    #[error("no answer from the Kafka cluster at {servers}: {source}; check bootstrap_servers and that a broker listens there")]
+    Unreachable {
+        /// The bootstrap servers.
+        servers: String,
+        /// The last error.
+        source: BrokerError,
+    },
 }
 
 enum Step {
@@ -31,30 +40,32 @@ pub struct Resolver {
     config: StreamsConfig,
     admin: Arc<dyn Admin>,
     step: Step,
-    /// How often topics that were just created have not been visible yet, or the cluster could not be reached.
+    /// When to give up on an unreachable cluster.
+    deadline: Monotonic,
+    /// How often topics that were just created have not been visible yet.
     rounds: u32,
 }
 
-/// Metadata of a new topic takes a moment to reach every broker; an unreachable cluster is given up after as many.
-const MAX_ROUNDS: u32 = 50;
+/// Metadata of a new topic takes a moment to reach every broker.
+const MAX_ROUNDS: u32 = 200;
 
 impl Resolver {
     /// Starts asking.
-    pub fn start(topology: Arc<Topology>, config: StreamsConfig, admin: Arc<dyn Admin>) -> Self {
+    pub fn start(topology: Arc<Topology>, config: StreamsConfig, admin: Arc<dyn Admin>, deadline: Monotonic) -> Self {
         let step = Step::Describing(admin.describe_topics(all_topics(&topology, &config)));
-        Self { topology, config, admin, step, rounds: 0 }
+        Self { topology, config, admin, step, deadline, rounds: 0 }
     }
 
     /// The plans once everything is there.
     ///
     /// # Errors
     /// If topics and topology do not go together, or the cluster refuses or stays out of reach.
-    pub fn poll(&mut self) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
+    pub fn poll(&mut self, now: Monotonic) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
         match &mut self.step {
             Step::Describing(ticket) => match ticket.poll() {
                 None => Ok(None),
                 Some(Ok(described)) => self.described(described),
-                Some(Err(error)) => self.again(error),
+                Some(Err(error)) => self.again(error, now),
             },
             Step::Creating(topics, ticket) => match ticket.poll() {
                 None => Ok(None),
@@ -70,7 +81,7 @@ impl Resolver {
                     self.describe();
                     Ok(None)
                 }
-                Some(Err(error)) => self.again(error),
+                Some(Err(error)) => self.again(error, now),
             },
         }
     }
@@ -96,12 +107,15 @@ impl Resolver {
         }
     }
 
-    fn again(&mut self, error: BrokerError) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
-        self.rounds += 1;
+    fn again(&mut self, error: BrokerError, now: Monotonic) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
         let temporary = matches!(error.class, ErrorClass::Retriable | ErrorClass::Unknown);
-        if !temporary || self.rounds > MAX_ROUNDS {
+        if !temporary {
             return Err(error.into());
         }
+        if now >= self.deadline {
+            return Err(ResolveError::Unreachable { servers: self.config.bootstrap_servers.clone(), source: error });
+        }
+        tracing::warn!("cannot ask the cluster at {} for its topics yet: {error}", self.config.bootstrap_servers);
         self.describe();
         Ok(None)
     }

@@ -1,0 +1,462 @@
+//! The controller: resolves topics, holds the membership, hands tasks to workers and takes them back.
+//!
+//! ```text
+//!  Resolving → Preparing → Joined ⇄ Collecting (workers give their tasks back)
+//!       └───────────┴────────┴──► Leaving → Stopping → Done
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::time::Duration;
+
+use super::error::StreamsError;
+use super::state::{State, StateCell};
+use super::{Parts, assign, producer_settings};
+use crate::broker::{
+    Assigned, Completer, Member, MemberEvent, MemberSettings, Producer, Ticket, Wake,
+};
+use crate::clock::Monotonic;
+use crate::commit::OffsetRequest;
+use crate::config::Guarantee;
+use crate::task::{Now, TaskId, TaskPlan, TaskState};
+use crate::topics::{Resolver, subscription};
+use crate::worker::{FromWorker, Step, ToWorker, WorkerError};
+
+/// The controller's end of a worker.
+pub struct WorkerHandle {
+    /// Messages to it.
+    pub inbox: SyncSender<ToWorker>,
+    /// Wakes it.
+    pub wake: Wake,
+}
+
+/// What a controller is made of.
+pub struct ControllerSeed {
+    /// The instance's parts.
+    pub parts: Parts,
+    /// Its workers.
+    pub workers: Vec<WorkerHandle>,
+    /// Messages from them.
+    pub events: Receiver<(usize, FromWorker)>,
+    /// Offsets they want committed outside of transactions.
+    pub offset_requests: Receiver<OffsetRequest>,
+    /// Wakes the controller.
+    pub wake: Wake,
+}
+
+enum Phase {
+    Created,
+    Resolving(Box<Resolver>),
+    /// Waits until every transactional id of this identity is initialised, so that nothing of an earlier life is open.
+    Preparing { orphans: Vec<(Box<dyn Producer>, Ticket<()>)> },
+    Joined,
+    /// Waits for the workers to give their tasks back.
+    Collecting { acknowledge: bool },
+    /// Waits for the member to have left; revocation events still come.
+    Leaving { ticket: Ticket<()>, deadline: Monotonic },
+    /// The same, while workers give their tasks back.
+    LeavingCollecting { ticket: Ticket<()>, deadline: Monotonic, acknowledge: bool },
+    Stopping,
+    Done,
+}
+
+#[derive(Clone, Copy, Default)]
+struct WorkerStatus {
+    ready: bool,
+    has_tasks: bool,
+    running: bool,
+    gone: bool,
+}
+
+/// After this long a leave is given up; the broker finds out by the session timeout.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The controller. See the module's description.
+pub struct Controller {
+    seed: ControllerSeed,
+    phase: Phase,
+    status: Vec<WorkerStatus>,
+    plans: Vec<Arc<TaskPlan>>,
+    member: Option<Box<dyn Member>>,
+    parked: BTreeMap<TaskId, TaskState>,
+    homes: BTreeMap<TaskId, usize>,
+    commits: Vec<(Ticket<()>, Completer<()>)>,
+    state: StateCell,
+    error: Option<Arc<StreamsError>>,
+    stop: bool,
+}
+
+impl Controller {
+    /// Makes a controller that has not started.
+    pub fn new(seed: ControllerSeed) -> Self {
+        Self {
+            status: vec![WorkerStatus::default(); seed.workers.len()],
+            phase: Phase::Created,
+            plans: Vec::new(),
+            member: None,
+            parked: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            commits: Vec::new(),
+            state: StateCell::default(),
+            error: None,
+            stop: false,
+            seed,
+        }
+    }
+
+    /// The same, with its state in a cell that others watch.
+    pub fn with_state(seed: ControllerSeed, state: StateCell) -> Self {
+        Self { state, ..Self::new(seed) }
+    }
+
+    /// What the instance is doing.
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Why it is in [`State::Error`].
+    pub fn error(&self) -> Option<Arc<StreamsError>> {
+        self.error.clone()
+    }
+
+    /// Asks for a clean stop.
+    pub fn shut_down(&mut self) {
+        self.stop = true;
+    }
+
+    /// Reports that a worker cannot go on and is gone.
+    pub fn worker_failed(&mut self, worker: usize, error: WorkerError) {
+        self.status[worker] = WorkerStatus { gone: true, ..WorkerStatus::default() };
+        self.fail(StreamsError::Worker { source: error });
+    }
+
+    fn fail(&mut self, error: StreamsError) {
+        tracing::error!("{}: {error}", self.app());
+        self.error.get_or_insert_with(|| Arc::new(error));
+        self.stop = true;
+    }
+
+    fn app(&self) -> &str {
+        &self.seed.parts.config.application_id
+    }
+
+    fn set_state(&self, state: State) {
+        self.state.set(self.app(), state);
+    }
+
+    /// Does what can be done now.
+    pub fn step(&mut self, now: Now) -> Step {
+        let mut progress = self.serve_offsets();
+        progress |= self.hear();
+        progress |= match self.advance(now) {
+            Ok(progress) => progress,
+            Err(error) => {
+                self.fail(error);
+                true
+            }
+        };
+        if self.stop {
+            progress |= self.wind_down(now);
+        }
+        match &self.phase {
+            Phase::Done => Step::Stopped,
+            _ if progress => Step::Progress,
+            Phase::Leaving { deadline, .. } | Phase::LeavingCollecting { deadline, .. } => {
+                Step::WaitUntil(Some(*deadline))
+            }
+            // Tickets of the admin wake nobody; the answers are looked for instead.
+            Phase::Resolving(_) | Phase::Preparing { .. } => {
+                Step::WaitUntil(Some(now.monotonic.after(Duration::from_millis(10))))
+            }
+            _ => Step::WaitUntil(None),
+        }
+    }
+
+    fn serve_offsets(&mut self) -> bool {
+        let mut progress = false;
+        while let Ok(OffsetRequest { offsets, ownership, completer }) = self.seed.offset_requests.try_recv() {
+            progress = true;
+            // Without a member the completer is dropped, which tells the worker that the outcome is not known.
+            if let Some(member) = &mut self.member {
+                self.commits.push((member.commit(offsets, &ownership), completer));
+            }
+        }
+        let mut waiting = Vec::new();
+        for (mut ticket, completer) in self.commits.drain(..) {
+            match ticket.poll() {
+                Some(answer) => {
+                    progress = true;
+                    completer.complete(answer);
+                }
+                None => waiting.push((ticket, completer)),
+            }
+        }
+        self.commits = waiting;
+        progress
+    }
+
+    fn hear(&mut self) -> bool {
+        let mut progress = false;
+        while let Ok((worker, message)) = self.seed.events.try_recv() {
+            progress = true;
+            match message {
+                FromWorker::Ready => self.status[worker].ready = true,
+                FromWorker::AllRunning => {
+                    self.status[worker].running = true;
+                    let all = self.status.iter().all(|status| status.running || status.gone);
+                    if all && matches!(self.phase, Phase::Joined) && !self.stop {
+                        self.set_state(State::Running);
+                    }
+                }
+                FromWorker::Parked(tasks) => {
+                    self.status[worker].has_tasks = false;
+                    self.parked.extend(tasks.into_iter().map(|task| (task.id, task)));
+                }
+                FromWorker::Stopped => self.status[worker].gone = true,
+                FromWorker::Failed(error) => self.worker_failed(worker, error),
+            }
+        }
+        progress
+    }
+
+    fn advance(&mut self, now: Now) -> Result<bool, StreamsError> {
+        match std::mem::replace(&mut self.phase, Phase::Created) {
+            Phase::Created => {
+                self.set_state(State::Rebalancing);
+                let Parts { topology, config, broker, .. } = &self.seed.parts;
+                let deadline = now.monotonic.after(config.startup_timeout);
+                let resolver = Resolver::start(topology.clone(), config.clone(), broker.admin(), deadline);
+                self.phase = Phase::Resolving(Box::new(resolver));
+                Ok(true)
+            }
+            Phase::Resolving(mut resolver) => match resolver.poll(now.monotonic)? {
+                None => {
+                    self.phase = Phase::Resolving(resolver);
+                    Ok(false)
+                }
+                Some(plans) => {
+                    self.plans = plans;
+                    self.phase = Phase::Preparing { orphans: self.orphans()? };
+                    Ok(true)
+                }
+            },
+            Phase::Preparing { orphans } => self.prepare(orphans),
+            Phase::Joined => {
+                self.phase = Phase::Joined;
+                self.listen()
+            }
+            Phase::Collecting { acknowledge } => {
+                let back = self.collected();
+                if back {
+                    self.acknowledge(acknowledge);
+                }
+                self.phase = if back { Phase::Joined } else { Phase::Collecting { acknowledge } };
+                Ok(back)
+            }
+            Phase::Leaving { ticket, deadline } => self.leaving(ticket, deadline, now),
+            Phase::LeavingCollecting { ticket, deadline, acknowledge } => {
+                let back = self.collected();
+                if back {
+                    self.acknowledge(acknowledge);
+                    self.phase = Phase::Leaving { ticket, deadline };
+                } else {
+                    self.phase = Phase::LeavingCollecting { ticket, deadline, acknowledge };
+                }
+                Ok(back)
+            }
+            Phase::Stopping => {
+                let stopped = self.status.iter().all(|status| status.gone);
+                if stopped {
+                    self.parked.clear();
+                    self.member = None;
+                    self.set_state(if self.error.is_some() { State::Error } else { State::NotRunning });
+                }
+                self.phase = if stopped { Phase::Done } else { Phase::Stopping };
+                Ok(stopped)
+            }
+            Phase::Done => {
+                self.phase = Phase::Done;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Transactional ids that an earlier life with more workers may have left open.
+    fn orphans(&self) -> Result<Vec<(Box<dyn Producer>, Ticket<()>)>, StreamsError> {
+        let parts = &self.seed.parts;
+        if parts.config.guarantee == Guarantee::AtLeastOnce {
+            return Ok(Vec::new());
+        }
+        let init = |index| {
+            let producer = parts.broker.producer(producer_settings(parts, index), self.seed.wake.clone());
+            let mut producer = producer.map_err(|source| StreamsError::Worker { source: source.into() })?;
+            let ticket = producer.init();
+            Ok((producer, ticket))
+        };
+        (self.seed.workers.len()..parts.who.workers_ever).map(init).collect()
+    }
+
+    fn prepare(&mut self, orphans: Vec<(Box<dyn Producer>, Ticket<()>)>) -> Result<bool, StreamsError> {
+        let mut left = Vec::new();
+        for (mut producer, mut ticket) in orphans {
+            match ticket.poll() {
+                None => left.push((producer, ticket)),
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::warn!("a transactional id of an earlier start could not be initialised, trying again: {error}");
+                    let again = producer.init();
+                    left.push((producer, again));
+                }
+            }
+        }
+        let ready = self.status.iter().all(|status| status.ready || status.gone);
+        if !ready || !left.is_empty() {
+            self.phase = Phase::Preparing { orphans: left };
+            return Ok(false);
+        }
+        let Parts { topology, config, broker, who, .. } = &self.seed.parts;
+        let settings = MemberSettings {
+            client_id: format!("{}-{}", config.application_id, who.name),
+            group: config.application_id.clone(),
+            instance_id: Some(format!("{}-{}", config.application_id, who.name)),
+            topics: subscription(topology, &config.application_id),
+            session_timeout: config.session_timeout,
+            max_poll_interval: config.max_poll_interval,
+            queued_bytes: config.memory.fetched_per_partition,
+        };
+        let member = broker.member(settings, self.seed.wake.clone());
+        self.member = Some(member.map_err(|source| self.membership(source))?);
+        self.phase = Phase::Joined;
+        Ok(true)
+    }
+
+    fn membership(&self, source: crate::broker::BrokerError) -> StreamsError {
+        StreamsError::Membership { group: self.app().to_owned(), source }
+    }
+
+    fn listen(&mut self) -> Result<bool, StreamsError> {
+        let Some(event) = self.member.as_mut().and_then(|member| member.poll()) else { return Ok(false) };
+        match event {
+            MemberEvent::Revoking => {
+                self.set_state(State::Rebalancing);
+                self.collect(|| ToWorker::Revoke);
+                self.phase = Phase::Collecting { acknowledge: true };
+            }
+            MemberEvent::Lost => {
+                tracing::warn!("{}: the group has given our tasks to others", self.app());
+                self.set_state(State::Rebalancing);
+                self.collect(|| ToWorker::Lost);
+                self.phase = Phase::Collecting { acknowledge: false };
+            }
+            MemberEvent::Assigned(assigned) => self.assign(assigned)?,
+            MemberEvent::Failed(source) => return Err(self.membership(source)),
+        }
+        Ok(true)
+    }
+
+    fn assign(&mut self, assigned: Assigned) -> Result<(), StreamsError> {
+        let Assigned { ownership, partitions } = assigned;
+        let tasks = assign::tasks(&self.plans, partitions, &mut self.parked)?;
+        // What is not ours any more is closed; its database stays for the day it comes back.
+        self.parked.clear();
+        let names: Vec<String> = tasks.iter().map(|task| task.id.to_string()).collect();
+        tracing::info!("{}: assigned {} tasks: {}", self.app(), names.len(), names.join(" "));
+        let alive: Vec<usize> = (0..self.status.len()).filter(|worker| !self.status[*worker].gone).collect();
+        for (worker, tasks) in assign::share(tasks, &alive, &mut self.homes) {
+            self.status[worker].has_tasks = true;
+            self.status[worker].running = false;
+            self.send(worker, ToWorker::Assign { ownership: ownership.clone(), tasks });
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, worker: usize, message: ToWorker) {
+        match self.seed.workers[worker].inbox.try_send(message) {
+            Ok(()) => self.seed.workers[worker].wake.wake(),
+            // Its thread has ended; how, it has told or its thread will tell.
+            Err(TrySendError::Disconnected(_)) => self.status[worker].gone = true,
+            Err(TrySendError::Full(_)) => tracing::error!(worker, "a worker does not read its messages"),
+        }
+    }
+
+    fn collect(&mut self, message: impl Fn() -> ToWorker) {
+        for worker in 0..self.status.len() {
+            if self.status[worker].has_tasks && !self.status[worker].gone {
+                self.send(worker, message());
+            }
+        }
+    }
+
+    fn collected(&self) -> bool {
+        self.status.iter().all(|status| !status.has_tasks || status.gone)
+    }
+
+    fn acknowledge(&mut self, wanted: bool) {
+        if wanted && let Some(member) = &mut self.member {
+            member.acknowledge();
+        }
+    }
+
+    fn leaving(&mut self, mut ticket: Ticket<()>, deadline: Monotonic, now: Now) -> Result<bool, StreamsError> {
+        let event = self.member.as_mut().and_then(|member| member.poll());
+        let (message, acknowledge): (fn() -> ToWorker, bool) = match event {
+            Some(MemberEvent::Revoking) => (|| ToWorker::Revoke, true),
+            Some(MemberEvent::Lost) => (|| ToWorker::Lost, false),
+            // An assignment that crossed our leave is not taken up.
+            Some(MemberEvent::Assigned(_) | MemberEvent::Failed(_)) => {
+                self.phase = Phase::Leaving { ticket, deadline };
+                return Ok(true);
+            }
+            None => {
+                let left = ticket.poll();
+                if left.is_none() && now.monotonic < deadline {
+                    self.phase = Phase::Leaving { ticket, deadline };
+                    return Ok(false);
+                }
+                if let Some(Err(error)) = left {
+                    tracing::warn!("leaving the group failed, others take over after the session timeout: {error}");
+                }
+                self.stop_workers();
+                return Ok(true);
+            }
+        };
+        self.collect(message);
+        self.phase = Phase::LeavingCollecting { ticket, deadline, acknowledge };
+        Ok(true)
+    }
+
+    /// Goes towards the end, from whatever phase.
+    fn wind_down(&mut self, now: Now) -> bool {
+        if self.state() != State::Error && self.state() != State::PendingShutdown && !self.state().is_final() {
+            self.set_state(if self.error.is_some() { State::Error } else { State::PendingShutdown });
+        }
+        match self.phase {
+            Phase::Created | Phase::Resolving(_) | Phase::Preparing { .. } if self.member.is_none() => {
+                self.stop_workers();
+                true
+            }
+            Phase::Created | Phase::Joined => match &mut self.member {
+                Some(member) => {
+                    let deadline = now.monotonic.after(LEAVE_TIMEOUT);
+                    self.phase = Phase::Leaving { ticket: member.leave(), deadline };
+                    true
+                }
+                None => {
+                    self.stop_workers();
+                    true
+                }
+            },
+            _ => false,
+        }
+    }
+
+    fn stop_workers(&mut self) {
+        for worker in 0..self.status.len() {
+            if !self.status[worker].gone {
+                self.send(worker, ToWorker::Stop);
+            }
+        }
+        self.phase = Phase::Stopping;
+    }
+}

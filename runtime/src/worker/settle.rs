@@ -1,0 +1,177 @@
+//! Ending transactions: when to commit, what follows from a commit or an abort, and giving tasks back.
+
+use std::time::Duration;
+
+use millstream_state::model::{Position, TopicPartition};
+
+use super::outbox::ToTransaction;
+use super::{FromWorker, Mode, Worker, WorkerError};
+use crate::broker::{BrokerError, ErrorClass};
+use crate::commit::{CommitRequest, Outcome};
+use crate::task::{Now, TaskState};
+
+impl Worker {
+    /// Takes the answers of a commit or abort under way.
+    pub(super) fn advance_transaction(&mut self, now: Now) -> Result<bool, WorkerError> {
+        match self.transaction.poll(now.monotonic)? {
+            None => Ok(false),
+            Some(Outcome::Committed(proof)) => {
+                let markers = self.transaction.markers();
+                for running in self.running.values_mut().filter(|running| running.task.needs_commit()) {
+                    running.task.committed(&proof, markers)?;
+                }
+                self.meter.committed(now);
+                self.closed()?;
+                Ok(true)
+            }
+            Some(Outcome::RolledBack { member_fenced, reason }) => {
+                self.meter.rolled_back();
+                tracing::warn!("nothing of the last transaction is committed, its records are processed again: {reason}");
+                self.rewind()?;
+                self.closed()?;
+                if member_fenced && self.mode == Mode::Working {
+                    self.mode = Mode::Fenced;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn rewind(&mut self) -> Result<(), WorkerError> {
+        for running in self.running.values_mut() {
+            running.task.rewind();
+            for (input, queue) in running.queues.iter_mut().enumerate() {
+                queue.seek(running.task.position(input))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The transaction is over, one way or the other.
+    fn closed(&mut self) -> Result<(), WorkerError> {
+        match self.mode {
+            Mode::Closing { park: true } => self.park(),
+            Mode::Closing { park: false } => {
+                self.mode = Mode::Working;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts to close the transaction when its time has come, and goes on with what keeps it from being committed.
+    pub(super) fn close_if_due(&mut self, now: Now) -> Result<bool, WorkerError> {
+        if !self.transaction.ready() {
+            return Ok(false);
+        }
+        match self.mode {
+            Mode::Working if self.is_due(now) => self.mode = Mode::Closing { park: false },
+            Mode::Closing { .. } => {}
+            _ => return Ok(false),
+        }
+        if self.transaction.open_since().is_none() {
+            self.closed()?;
+            return Ok(true);
+        }
+        match self.hand_over(now) {
+            Ok(Ok(true)) => {
+                self.commit()?;
+                Ok(true)
+            }
+            Ok(Ok(false)) => Ok(false),
+            Ok(Err(error)) => Err(error),
+            Err(error) => {
+                self.produce_failed(now, &error)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        let Some(since) = self.transaction.open_since() else { return false };
+        let uncommitted: usize =
+            self.running.values().map(|running| running.task.context().state.stores.uncommitted_bytes()).sum();
+        now.monotonic.since(since) >= self.commit_after() || uncommitted > self.seed.settings.uncommitted_bytes
+    }
+
+    /// Flushes the caches and hands everything to the producer; `false` if its queue is full.
+    fn hand_over(&mut self, now: Now) -> Result<Result<bool, WorkerError>, BrokerError> {
+        let mut outbox = ToTransaction { transaction: &mut self.transaction, routes: self.routes.at(now.monotonic) };
+        for running in self.running.values_mut() {
+            if !running.task.send(&mut outbox)? {
+                return Ok(Ok(false));
+            }
+            if let Err(error) = running.task.flush() {
+                return Ok(Err(error.into()));
+            }
+            if !running.task.send(&mut outbox)? {
+                return Ok(Ok(false));
+            }
+        }
+        Ok(Ok(true))
+    }
+
+    fn commit(&mut self) -> Result<(), WorkerError> {
+        let id = self.transaction.next_id();
+        let touched = self.running.values().filter(|running| running.task.needs_commit());
+        let offsets: Vec<_> = touched.flat_map(|running| running.task.offsets(id)).collect();
+        self.meter.committing(offsets.len());
+        match &self.ownership {
+            Some(ownership) if !offsets.is_empty() => {
+                self.transaction.commit(CommitRequest { offsets, ownership: ownership.clone(), id });
+                Ok(())
+            }
+            // A transaction that was opened for nothing: an empty commit needs no offsets to be right.
+            _ => {
+                let error = BrokerError::new(ErrorClass::Abortable, "commit", "there was nothing to commit");
+                self.transaction.abort(Default::default(), false, &error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives all tasks back. Nothing may be open.
+    fn park(&mut self) -> Result<(), WorkerError> {
+        let mut parked: Vec<TaskState> =
+            std::mem::take(&mut self.running).into_values().map(|running| running.task.park()).collect();
+        for restoring in self.restoring.drain(..) {
+            parked.push(restoring.park(self.fetcher.as_deref_mut())?);
+        }
+        self.fetcher = None;
+        self.ownership = None;
+        self.mode = Mode::Working;
+        self.tell(FromWorker::Parked(parked));
+        Ok(())
+    }
+
+    /// The ownership is gone: nothing can be committed any more.
+    pub(super) fn lose(&mut self, now: Now) -> Result<(), WorkerError> {
+        self.mode = Mode::Closing { park: true };
+        if self.transaction.open_since().is_some() {
+            let error = BrokerError::new(ErrorClass::MemberFenced, "commit", "the group has given the tasks to others");
+            self.transaction.abort(now.monotonic, true, &error);
+        }
+        Ok(())
+    }
+
+    /// Deletes what has been processed and committed from repartition topics; source topics are never touched.
+    pub(super) fn purge(&mut self, now: Now) {
+        if now.monotonic.since(self.last_purge) < self.seed.settings.purge_interval.max(Duration::from_millis(1)) {
+            return;
+        }
+        self.last_purge = now.monotonic;
+        let mut before: Vec<(TopicPartition, Position)> = Vec::new();
+        for running in self.running.values() {
+            let settled = running.task.settled_positions();
+            let inputs = running.task.plan().inputs_of(running.task.id());
+            for ((topic, partition), position) in inputs.zip(settled) {
+                if topic.repartition && position > Position::START {
+                    before.push((partition, position));
+                }
+            }
+        }
+        if !before.is_empty() {
+            self.meter.purging(self.seed.broker.admin().delete_records(before));
+        }
+    }
+}
