@@ -8,6 +8,7 @@ use millstream_operators::topology::Topology;
 use millstream_state::engine::Storage;
 use tokio::sync::oneshot;
 
+use crate::broker::kafka::{KafkaBroker, KafkaSettings};
 use crate::broker::{Broker, Wake};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Guarantee, StreamsConfig};
@@ -37,8 +38,7 @@ impl Streams {
     /// # Errors
     /// If a setting cannot work, or the state directory is another process's.
     pub fn new(topology: Topology, config: StreamsConfig) -> Result<Self, StreamsError> {
-        let broker = crate::broker::kafka::KafkaBroker::connect(&config)?;
-        Self::on(Arc::new(broker), topology, config)
+        Self::on(Arc::new(kafka(&config)?), topology, config)
     }
 
     /// An instance on a broker of your own choice, such as the embedded one.
@@ -189,6 +189,21 @@ pub async fn stop_signal() {
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StreamsError> {
     std::thread::Builder::new().name(name).spawn(body).map_err(|source| StreamsError::Thread { source })
+}
+
+/// The cluster that the settings name.
+///
+/// # Errors
+/// If a client property is refused.
+fn kafka(config: &StreamsConfig) -> Result<KafkaBroker, StreamsError> {
+    let mut settings = KafkaSettings::new(config.bootstrap_servers.clone());
+    settings.client_id.clone_from(&config.application_id);
+    settings.properties = config.client_properties.iter().cloned().collect();
+    KafkaBroker::new(settings).map_err(|error| StreamsError::Setting {
+        name: "client_properties",
+        value: format!("{:?}", config.client_properties),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(feature = "rocksdb")]

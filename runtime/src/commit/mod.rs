@@ -4,5 +4,5 @@ mod offsets;
 mod settle;
 mod transaction;
 
-pub use offsets::OffsetCommitter;
+pub use offsets::{OffsetCommitter, OffsetRequest};
 pub use transaction::{CommitRequest, Outcome, Transaction, TransactionSettings};

@@ -87,10 +87,10 @@ fn copartition(
             let fixed: Vec<&Arc<str>> = names.iter().filter(|name| !free.contains(name)).collect();
             let decides: Vec<&Arc<str>> = if fixed.is_empty() { names.iter().collect() } else { fixed.clone() };
             let count = decides.iter().filter_map(|name| counts.get(*name)).copied().max().unwrap_or(0);
-            if fixed.iter().any(|name| counts.get(**name) != Some(&count)) {
+            if fixed.iter().any(|name| counts.get(*name) != Some(&count)) {
                 let listed: Vec<String> = fixed
                     .iter()
-                    .map(|name| format!("{name} ({} partitions)", counts.get(**name).copied().unwrap_or(0)))
+                    .map(|name| format!("{name} ({} partitions)", counts.get(*name).copied().unwrap_or(0)))
                     .collect();
                 return Err(TopicError::NotCopartitioned { topics: listed.join(", "), sub_topology: spec.id });
             }

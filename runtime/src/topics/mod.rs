@@ -23,7 +23,7 @@ use crate::task::{ChangelogTopic, DeserializationHandler, InputTopic, OutputTopi
 
 pub use names::all_topics;
 pub(crate) use names::{changelog_name, subscription};
-pub use resolver::Resolver;
+pub use resolver::{ResolveError, Resolver};
 
 /// What the cluster has: topics by full name.
 pub type Known = HashMap<Arc<str>, TopicDescription>;

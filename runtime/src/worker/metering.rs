@@ -46,8 +46,7 @@ impl Meter {
         self.last = now.monotonic;
         self.count(running);
         for running in running.values() {
-            for (partition, queue) in running.task.inputs().zip(&running.queues) {
-                let input = running.task.inputs().position(|other| other == partition).unwrap_or_default();
+            for (input, (partition, queue)) in running.task.inputs().zip(&running.queues).enumerate() {
                 if let Some(end) = queue.end() {
                     let lag = (end.number() - running.task.position(input).number()).max(0);
                     gauge!("millstream_lag_records", "application" => self.application.clone(),
@@ -93,7 +92,7 @@ impl Meter {
         }
     }
 
-    pub(super) fn committing(&mut self, _offsets: usize) {
+    pub(super) fn committing(&mut self) {
         self.commit_began = Some(self.now);
     }
 

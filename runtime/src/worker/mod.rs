@@ -87,6 +87,9 @@ pub enum Step {
     Stopped,
 }
 
+/// How often a worker with tasks looks for what nobody wakes it for.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
 /// Why the worker does not take new records at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -281,7 +284,10 @@ impl Worker {
         let idle = self.running.values().filter_map(|running| running.task.idle_deadline());
         let idle = idle.filter(|at| *at > now.monotonic);
         let restore = self.restoring.iter().filter_map(Restoring::deadline);
-        commit.into_iter().chain(idle).chain(restore).chain(self.transaction.deadline()).chain(self.routes.deadline()).min()
+        // Control records at the end of a partition, and admin tickets, wake nobody.
+        let busy = !self.running.is_empty() || !self.restoring.is_empty();
+        let look = busy.then(|| now.monotonic.after(LOOK_AGAIN));
+        commit.into_iter().chain(idle).chain(restore).chain(look).chain(self.transaction.deadline()).chain(self.routes.deadline()).min()
     }
 
     fn commit_after(&self) -> Duration {

@@ -115,7 +115,7 @@ impl Worker {
         let id = self.transaction.next_id();
         let touched = self.running.values().filter(|running| running.task.needs_commit());
         let offsets: Vec<_> = touched.flat_map(|running| running.task.offsets(id)).collect();
-        self.meter.committing(offsets.len());
+        self.meter.committing();
         match &self.ownership {
             Some(ownership) if !offsets.is_empty() => {
                 self.transaction.commit(CommitRequest { offsets, ownership: ownership.clone(), id });
