@@ -16,10 +16,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 enum Step {
     /// A new producer is to be made.
-    Renew { at: Monotonic },
+    Renew {
+        at: Monotonic,
+    },
     Initialising(Ticket<()>),
     /// The group's offsets are to be asked for.
-    Ask { at: Monotonic },
+    Ask {
+        at: Monotonic,
+    },
     Asking(Ticket<Vec<Option<Committed>>>),
 }
 

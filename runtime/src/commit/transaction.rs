@@ -19,7 +19,8 @@ use millstream_state::model::TopicPartition;
 use super::offsets::OffsetCommitter;
 use super::settle::Settling;
 use crate::broker::{
-    Admin, Broker, BrokerError, ErrorClass, OffsetCommit, OutRecord, Ownership, Producer, ProducerSettings, Ticket, Wake,
+    Admin, Broker, BrokerError, ErrorClass, OffsetCommit, OutRecord, Ownership, Producer, ProducerSettings, Ticket,
+    Wake,
 };
 use crate::clock::Monotonic;
 
@@ -62,13 +63,25 @@ pub enum Outcome {
 enum Phase {
     Initialising(Ticket<()>),
     /// Waits to try again with a new producer.
-    Renewing { at: Monotonic },
+    Renewing {
+        at: Monotonic,
+    },
     Idle,
-    Open { since: Monotonic },
+    Open {
+        since: Monotonic,
+    },
     Flushing(CommitRequest, Ticket<()>),
     SendingOffsets(CommitRequest, Ticket<()>),
-    Committing { request: CommitRequest, ticket: Ticket<()>, attempts: u32 },
-    Aborting { ticket: Ticket<()>, member_fenced: bool, reason: String },
+    Committing {
+        request: CommitRequest,
+        ticket: Ticket<()>,
+        attempts: u32,
+    },
+    Aborting {
+        ticket: Ticket<()>,
+        member_fenced: bool,
+        reason: String,
+    },
     Settling(Box<Settling>),
 }
 
@@ -340,8 +353,7 @@ impl Transaction {
             }
             _ => {
                 tracing::warn!("the outcome of a commit is not known, settling it with a new producer: {error}");
-                let partition: Option<TopicPartition> =
-                    request.offsets.first().map(|offset| offset.partition.clone());
+                let partition: Option<TopicPartition> = request.offsets.first().map(|offset| offset.partition.clone());
                 Ok(Phase::Settling(Box::new(Settling::commit(now, request.id, partition, error.to_string()))))
             }
         }

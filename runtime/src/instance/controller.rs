@@ -13,9 +13,7 @@ use std::time::Duration;
 use super::error::StreamsError;
 use super::state::{State, StateCell};
 use super::{Parts, assign, producer_settings};
-use crate::broker::{
-    Assigned, Completer, Member, MemberEvent, MemberSettings, Producer, Ticket, Wake,
-};
+use crate::broker::{Assigned, Completer, Member, MemberEvent, MemberSettings, Producer, Ticket, Wake};
 use crate::clock::Monotonic;
 use crate::commit::OffsetRequest;
 use crate::config::Guarantee;
@@ -49,14 +47,25 @@ enum Phase {
     Created,
     Resolving(Box<Resolver>),
     /// Waits until every transactional id of this identity is initialised, so that nothing of an earlier life is open.
-    Preparing { orphans: Vec<(Box<dyn Producer>, Ticket<()>)> },
+    Preparing {
+        orphans: Vec<(Box<dyn Producer>, Ticket<()>)>,
+    },
     Joined,
     /// Waits for the workers to give their tasks back.
-    Collecting { acknowledge: bool },
+    Collecting {
+        acknowledge: bool,
+    },
     /// Waits for the member to have left; revocation events still come.
-    Leaving { ticket: Ticket<()>, deadline: Monotonic },
+    Leaving {
+        ticket: Ticket<()>,
+        deadline: Monotonic,
+    },
     /// The same, while workers give their tasks back.
-    LeavingCollecting { ticket: Ticket<()>, deadline: Monotonic, acknowledge: bool },
+    LeavingCollecting {
+        ticket: Ticket<()>,
+        deadline: Monotonic,
+        acknowledge: bool,
+    },
     Stopping,
     Done,
 }
@@ -304,7 +313,9 @@ impl Controller {
                 None => left.push((producer, ticket)),
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
-                    tracing::warn!("a transactional id of an earlier start could not be initialised, trying again: {error}");
+                    tracing::warn!(
+                        "a transactional id of an earlier start could not be initialised, trying again: {error}"
+                    );
                     let again = producer.init();
                     left.push((producer, again));
                 }

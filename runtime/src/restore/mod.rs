@@ -64,7 +64,9 @@ struct Questions {
 
 enum Phase {
     /// Waits to ask (again).
-    Ask { at: Monotonic },
+    Ask {
+        at: Monotonic,
+    },
     Asking(Box<Questions>),
     Replaying(Vec<Replay>),
 }
@@ -224,12 +226,8 @@ impl Restoring {
 
     fn ask(&self, admin: &dyn Admin) -> Questions {
         let logs: Vec<TopicPartition> = self.changelogs().into_iter().map(|(_, partition)| partition).collect();
-        let uncommitted: Vec<TopicPartition> = self
-            .inputs
-            .iter()
-            .filter(|input| input.committed.is_none())
-            .map(|input| input.partition.clone())
-            .collect();
+        let uncommitted: Vec<TopicPartition> =
+            self.inputs.iter().filter(|input| input.committed.is_none()).map(|input| input.partition.clone()).collect();
         let some = |partitions: &Vec<TopicPartition>, ask: &dyn Fn(Vec<TopicPartition>) -> Ticket<Vec<Position>>| {
             if partitions.is_empty() { Ticket::ready(Ok(Vec::new())) } else { ask(partitions.clone()) }
         };
@@ -263,12 +261,7 @@ impl Restoring {
         self.inputs.iter().map(point).collect()
     }
 
-    fn replays(
-        &mut self,
-        now: Now,
-        fetcher: &mut dyn Fetcher,
-        answers: &Answers,
-    ) -> Result<Vec<Replay>, RestoreError> {
+    fn replays(&mut self, now: Now, fetcher: &mut dyn Fetcher, answers: &Answers) -> Result<Vec<Replay>, RestoreError> {
         let task = self.state.id;
         let mut replays = Vec::new();
         for (index, (store, partition)) in self.changelogs().into_iter().enumerate() {

@@ -155,7 +155,9 @@ fn usable(state: &TaskState, log: &Log, changelog: &ChangelogTopic, now: Now) ->
     let age = Duration::from_millis((now.wall.millis() - mark.applied_at.millis()).max(0).unsigned_abs());
     if !volatile && age > changelog.delete_retention {
         let limit = changelog.delete_retention;
-        return Err(format!("it was last used {age:?} ago, deletes older than {limit:?} may be gone from the changelog"));
+        return Err(format!(
+            "it was last used {age:?} ago, deletes older than {limit:?} may be gone from the changelog"
+        ));
     }
     Ok(mark)
 }

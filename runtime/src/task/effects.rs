@@ -148,13 +148,7 @@ fn choose(record: &BufferedRecord<'_>, partitions: i32, round: usize) -> i32 {
 
 /// A record older than its topic's retention is deleted by the broker as soon as its segment is rolled: the user must
 /// hear of it, once per topic.
-fn warn_of_old(
-    warned: &mut [bool],
-    slot: usize,
-    to: &OutputTopic,
-    record: &BufferedRecord<'_>,
-    wall_clock: Timestamp,
-) {
+fn warn_of_old(warned: &mut [bool], slot: usize, to: &OutputTopic, record: &BufferedRecord<'_>, wall_clock: Timestamp) {
     let (Some(retention), Some(timestamp)) = (to.retention, record.meta.timestamp) else { return };
     if timestamp.millis() >= wall_clock.millis().saturating_sub(millis(retention)) {
         return;

@@ -42,8 +42,7 @@ impl Task {
                 headers.add("__streams.errors.topic", text(partition.topic.to_string()));
                 headers.add("__streams.errors.partition", text(partition.partition.to_string()));
                 headers.add("__streams.errors.offset", text(record.offset.to_string()));
-                let meta =
-                    RecordMeta { target: DEAD_LETTERS, partition: None, timestamp: Some(record.timestamp) };
+                let meta = RecordMeta { target: DEAD_LETTERS, partition: None, timestamp: Some(record.timestamp) };
                 self.cx.outputs.append(meta, &headers, record.key, record.value);
             }
             _ => tracing::warn!(

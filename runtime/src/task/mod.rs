@@ -200,6 +200,3 @@ impl Task {
         TaskError::Record { task: self.id, partition: input.partition.clone(), offset, source }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -95,7 +95,8 @@ impl Task {
 
     /// Whether there is anything to commit.
     pub fn needs_commit(&self) -> bool {
-        self.touched || self.inputs.iter().zip(&self.settled.positions).any(|(input, settled)| input.position != *settled)
+        self.touched
+            || self.inputs.iter().zip(&self.settled.positions).any(|(input, settled)| input.position != *settled)
     }
 
     /// The positions of the last settled commit, input by input.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use millstream_operators::topology::{SubTopologySpec, Topology, TopicRef};
+use millstream_operators::topology::{SubTopologySpec, TopicRef, Topology};
 
 use super::{Known, TopicError};
 use crate::config::StreamsConfig;
@@ -70,11 +70,7 @@ fn open_topics(specs: &[&SubTopologySpec], app: &str, counts: &HashMap<Arc<str>,
     names.filter(|name| !counts.contains_key(name)).map(|name| name.to_string()).collect()
 }
 
-fn copartition(
-    specs: &[&SubTopologySpec],
-    app: &str,
-    counts: &mut HashMap<Arc<str>, i32>,
-) -> Result<(), TopicError> {
+fn copartition(specs: &[&SubTopologySpec], app: &str, counts: &mut HashMap<Arc<str>, i32>) -> Result<(), TopicError> {
     let free: Vec<Arc<str>> = specs
         .iter()
         .flat_map(|spec| &spec.repartitions)

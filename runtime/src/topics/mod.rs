@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_operators::topology::{SourceSpec, Topology, TopicRef};
+use millstream_operators::topology::{SourceSpec, TopicRef, Topology};
 use millstream_state::store::{Changelog, StoreKind, StoreSpec};
 
 use crate::broker::{NewTopic, TopicDescription};
@@ -49,8 +49,10 @@ pub enum TopicError {
         node: String,
     },
     /// Topics that are joined or merged into one task's state have different partition counts.
-    #[error("topics {topics} must have equal partition counts, as sub-topology {sub_topology} reads them together; \
-             repartition one of them, or create it anew")]
+    #[error(
+        "topics {topics} must have equal partition counts, as sub-topology {sub_topology} reads them together; \
+             repartition one of them, or create it anew"
+    )]
     NotCopartitioned {
         /// The topics with their counts.
         topics: String,
@@ -125,7 +127,10 @@ impl Planner<'_> {
                 for topic in source.topics.iter().filter(|topic| matches!(topic, TopicRef::External(_))) {
                     let topic = self.name(topic);
                     if !exists(&topic) {
-                        return Err(TopicError::MissingSource { topic: topic.to_string(), node: source.node.to_string() });
+                        return Err(TopicError::MissingSource {
+                            topic: topic.to_string(),
+                            node: source.node.to_string(),
+                        });
                     }
                 }
             }
@@ -188,7 +193,8 @@ impl Planner<'_> {
             let mut plan = TaskPlan::new(self.topology.clone(), index);
             let spec = self.topology.sub_topologies()[index].spec();
             plan.inputs = spec.sources.iter().enumerate().flat_map(|(at, source)| self.inputs(at, source)).collect();
-            plan.sinks = spec.sinks.iter().map(|sink| sink.topic.as_ref().map(|topic| self.output(&self.name(topic)))).collect();
+            plan.sinks =
+                spec.sinks.iter().map(|sink| sink.topic.as_ref().map(|topic| self.output(&self.name(topic)))).collect();
             plan.changelogs = spec.stores.iter().map(|store| self.changelog(store)).collect();
             if let DeserializationHandler::DeadLetter(topic) = &self.config.undecodable {
                 plan.dead_letters = Some(self.output(topic));
@@ -278,6 +284,3 @@ fn changelog_config(store: &StoreSpec, over: &BTreeMap<String, String>, grace: D
         _ => with(over, &[("cleanup.policy", "compact".to_owned()), timestamps]),
     }
 }
-
-#[cfg(test)]
-mod tests;

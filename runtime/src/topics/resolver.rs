@@ -20,7 +20,9 @@ pub enum ResolveError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The cluster did not answer in time.
-    #[error("no answer from the Kafka cluster at {servers}: {source}; check bootstrap_servers and that a broker listens there")]
+    #[error(
+        "no answer from the Kafka cluster at {servers}: {source}; check bootstrap_servers and that a broker listens there"
+    )]
     Unreachable {
         /// The bootstrap servers.
         servers: String,
@@ -90,7 +92,10 @@ impl Resolver {
         self.step = Step::Describing(self.admin.describe_topics(all_topics(&self.topology, &self.config)));
     }
 
-    fn described(&mut self, described: Vec<Option<TopicDescription>>) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
+    fn described(
+        &mut self,
+        described: Vec<Option<TopicDescription>>,
+    ) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
         let known: Known = described.into_iter().flatten().map(|topic| (topic.name.clone(), topic)).collect();
         match plan(&self.topology, &self.config, &known)? {
             Planned::Ready(plans) => Ok(Some(plans)),

@@ -63,7 +63,9 @@ impl Meter {
             && let Some(answer) = ticket.poll()
         {
             if let Err(error) = answer {
-                tracing::warn!("processed records could not be deleted from repartition topics, trying again later: {error}");
+                tracing::warn!(
+                    "processed records could not be deleted from repartition topics, trying again later: {error}"
+                );
             }
             self.purge = None;
         }

@@ -234,8 +234,7 @@ impl Worker {
             other => other,
         };
         let engine = engine.map_err(|source| WorkerError::Storage { task: id, source })?;
-        let stores =
-            TaskStores::open(specs, engine).map_err(|source| WorkerError::Stores { task: id, source })?;
+        let stores = TaskStores::open(specs, engine).map_err(|source| WorkerError::Stores { task: id, source })?;
         let state = millstream_state::context::StateContext::new(stores);
         Ok(TaskState { id, plan: plan.clone(), cx: millstream_operators::context::Context::new(state) })
     }
@@ -287,7 +286,14 @@ impl Worker {
         // Control records at the end of a partition, and admin tickets, wake nobody.
         let busy = !self.running.is_empty() || !self.restoring.is_empty();
         let look = busy.then(|| now.monotonic.after(LOOK_AGAIN));
-        commit.into_iter().chain(idle).chain(restore).chain(look).chain(self.transaction.deadline()).chain(self.routes.deadline()).min()
+        commit
+            .into_iter()
+            .chain(idle)
+            .chain(restore)
+            .chain(look)
+            .chain(self.transaction.deadline())
+            .chain(self.routes.deadline())
+            .min()
     }
 
     fn commit_after(&self) -> Duration {

@@ -26,7 +26,9 @@ impl Worker {
             }
             Some(Outcome::RolledBack { member_fenced, reason }) => {
                 self.meter.rolled_back();
-                tracing::warn!("nothing of the last transaction is committed, its records are processed again: {reason}");
+                tracing::warn!(
+                    "nothing of the last transaction is committed, its records are processed again: {reason}"
+                );
                 self.rewind()?;
                 self.closed()?;
                 if member_fenced && self.mode == Mode::Working {
