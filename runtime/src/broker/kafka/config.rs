@@ -157,7 +157,8 @@ pub(super) fn member(settings: &KafkaSettings, member: &MemberSettings) -> Resul
         ));
     }
     let mut config = consumer(settings, &member.client_id, Isolation::ReadCommitted, member.queued_bytes);
-    let heartbeat = (member.session_timeout / 3).min(Duration::from_secs(3));
+    // Members hear of a rebalance in the answer to a heartbeat, so this is how long taking over partitions takes.
+    let heartbeat = (member.session_timeout / 3).min(Duration::from_millis(500));
     config.set("group.id", &member.group);
     config.set("group.protocol", "classic");
     config.set("partition.assignment.strategy", "range");

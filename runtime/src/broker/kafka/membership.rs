@@ -23,13 +23,20 @@ use super::{Consuming, offsets};
 use crate::broker::{
     Assigned, AssignedPartition, BrokerError, Committed, Completer, ErrorClass, OffsetCommit, Ownership, Wake,
 };
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, Monotonic, SystemClock};
 
 /// How long one attempt to read the committed offsets may take; in between, rebalances are served.
 const OFFSET_FETCH_SLICE: Duration = Duration::from_millis(500);
 
 /// How long the thread sleeps at most; events and commands wake it.
 const NAP: Duration = Duration::from_millis(100);
+
+/// And while it leaves.
+const GOODBYE_NAP: Duration = Duration::from_millis(5);
+
+/// How long librdkafka may take to send its goodbye, after which the client is closed without: with no coordinator to be
+/// reached there is nobody to tell.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the member asks of the thread.
 pub(super) enum Command {
@@ -63,6 +70,7 @@ struct State {
     /// And the member has been told.
     handed_out: bool,
     leave: Option<Completer<()>>,
+    leave_until: Monotonic,
     failed: bool,
     /// The member was dropped: nobody listens.
     abandoned: bool,
@@ -211,6 +219,7 @@ impl Membership {
             let mut state = self.state();
             state.held = false;
             state.handed_out = false;
+            state.leave_until = self.clock.monotonic().after(GOODBYE_PATIENCE);
         }
         Ok(consumer.unassign()?)
     }
@@ -249,7 +258,9 @@ impl Membership {
         // The consumer is new, so nothing is set yet.
         let _ = membership.consumer.set(Arc::downgrade(consumer));
         while membership.step(consumer) {
-            std::thread::park_timeout(NAP);
+            // No event tells that librdkafka has sent its goodbye.
+            let leaving = membership.state().leave.is_some();
+            std::thread::park_timeout(if leaving { GOODBYE_NAP } else { NAP });
         }
         membership.state().pending = None;
         close(consumer);
@@ -282,7 +293,18 @@ impl Membership {
             self.settle(consumer, pending);
         }
         let state = self.state();
-        !state.abandoned && (state.leave.is_none() || state.held && !state.failed)
+        if state.abandoned {
+            return false;
+        }
+        let leaving = state.leave.is_some();
+        !leaving || !state.failed && (state.held || !self.said_goodbye(consumer, state.leave_until))
+    }
+
+    /// Whether librdkafka has sent the request to leave: it forgets its member id then. Closed any earlier, it would not
+    /// send it at all for a static member; closed later, it waits for the answer.
+    fn said_goodbye(&self, consumer: &Consumer, patience: Monotonic) -> bool {
+        GroupMetadata::capture(consumer).is_none_or(|metadata| metadata.member_id().is_empty())
+            || self.clock.monotonic() >= patience
     }
 
     fn serve(&self, consumer: &Consumer, command: Command) {
@@ -293,7 +315,10 @@ impl Membership {
                 done.complete(self.commit(consumer, &offsets, generation, &member_id));
             }
             Command::Leave(done) => {
-                self.state().leave = Some(done);
+                let mut state = self.state();
+                state.leave = Some(done);
+                state.leave_until = self.clock.monotonic().after(GOODBYE_PATIENCE);
+                drop(state);
                 consumer.unsubscribe();
             }
         }
