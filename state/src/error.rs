@@ -92,4 +92,7 @@ pub enum StateError {
         /// The id the broker reports.
         is: TopicId,
     },
+    /// A write of committed data has failed before, so that it is not known what the disk holds.
+    #[error("the stores of this task cannot be used after a failed write; close the task and open it again")]
+    Unusable,
 }

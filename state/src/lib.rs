@@ -5,10 +5,14 @@
 //! ```
 //! Nothing here knows a Kafka client or reads a clock.
 
+pub mod changelog;
 pub mod commit;
 pub mod context;
 pub mod engine;
 pub mod error;
+pub mod key_order;
+mod merge;
 pub mod model;
 pub mod serdes;
 pub mod store;
+mod uncommitted;

@@ -2,9 +2,24 @@
 //!
 //! An engine holds committed data only. What a transaction has not committed yet lives in the uncommitted layer above.
 
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+#[cfg(feature = "rocksdb")]
+mod rocks_options;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Bound;
 
+pub use self::memory::{Fault, MemoryEngine, MemoryStorage};
+#[cfg(feature = "rocksdb")]
+pub use self::rocks::{RocksSettings, RocksStorage};
+
 use crate::error::EngineError;
+
+/// The family that marks and the like are kept in. No store can have this name: a topic name has no `@`.
+pub const META_FAMILY: &str = "@meta";
 
 /// A family (RocksDB: column family) that is open in an engine. Valid until the family is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,4 +119,13 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If the directory cannot be read.
     fn tasks(&self) -> Result<Vec<String>, EngineError>;
+}
+
+/// Whether a range holds nothing whatever the keys; `BTreeMap` panics on some of these.
+pub(crate) fn is_empty(range: &KeyRange<'_>) -> bool {
+    match range {
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to) | Bound::Included(to)) => from >= to,
+        _ => false,
+    }
 }

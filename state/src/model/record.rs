@@ -86,6 +86,21 @@ pub struct RecordContext {
     pub headers: Headers,
 }
 
+impl RecordContext {
+    /// Becomes a copy of `other`, without touching the count of a topic that is the same.
+    pub(crate) fn clone_from_record(&mut self, other: &Self) {
+        if !Arc::ptr_eq(&self.topic, &other.topic) {
+            self.topic = other.topic.clone();
+        }
+        self.partition = other.partition;
+        self.offset = other.offset;
+        self.timestamp = other.timestamp;
+        if !(self.headers.is_empty() && other.headers.is_empty()) {
+            self.headers.clone_from(&other.headers);
+        }
+    }
+}
+
 impl Default for RecordContext {
     fn default() -> Self {
         Self {

@@ -5,11 +5,20 @@
 //! ```
 //! A store without a cache behaves like one whose every update is to be flushed at once, so operators have one path.
 
+use std::ops::{Bound, RangeBounds};
+
+use super::typed::{Typed, Update};
 use super::{CacheBudget, Flushed, Stamped, StoreId, StoreSpec};
 use crate::context::HasState;
+use crate::engine::{Direction, KeyRange};
 use crate::error::StateError;
+use crate::key_order::prefix_end;
+use crate::merge::Merge;
 use crate::model::Timestamp;
 use crate::serdes::SerdeRef;
+
+/// The entries of a typed scan.
+pub type Entries<'a, K, V> = Box<dyn Iterator<Item = Result<(K, Stamped<V>), StateError>> + 'a>;
 
 /// A key-value store of one task.
 ///
@@ -39,19 +48,22 @@ use crate::serdes::SerdeRef;
 /// }
 /// ```
 pub struct KeyValue<K, V> {
-    _p: std::marker::PhantomData<(K, V)>,
+    typed: Typed<V>,
+    key: SerdeRef<K>,
+    /// A key that came back, whose memory the next one uses.
+    spare: Option<K>,
 }
 
 impl<K, V> KeyValue<K, V> {
     /// The store `id` of a task, which is the one that `spec` describes. It is cached if the spec says so and the
     /// budget is not 0.
     pub fn new(id: StoreId, spec: &StoreSpec, key: SerdeRef<K>, value: SerdeRef<V>, budget: &CacheBudget) -> Self {
-        todo!()
+        Self { typed: Typed::new(id, spec, value, budget), key, spare: None }
     }
 
     /// Whether updates are held back in the record cache.
     pub fn is_cached(&self) -> bool {
-        todo!()
+        self.typed.is_cached()
     }
 
     /// The value of a key.
@@ -59,7 +71,7 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If the store cannot be read or the bytes are not of these types.
     pub fn get(&mut self, cx: &mut impl HasState, key: &K) -> Result<Option<&V>, StateError> {
-        todo!()
+        Ok(self.read(cx, key)?.map(|found| found.value))
     }
 
     /// The value of a key and its time.
@@ -67,7 +79,8 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// As [`KeyValue::get`].
     pub fn read(&mut self, cx: &mut impl HasState, key: &K) -> Result<Option<Stamped<&V>>, StateError> {
-        todo!()
+        self.begin(key)?;
+        self.typed.read(cx.state())
     }
 
     /// Moves the value of a key out of the store, to be replaced by [`KeyValue::put_taken`] (or put back as it was).
@@ -76,7 +89,8 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// As [`KeyValue::get`].
     pub fn take(&mut self, cx: &mut impl HasState, key: &K) -> Result<Option<Stamped<V>>, StateError> {
-        todo!()
+        self.begin(key)?;
+        self.typed.take(cx.state())
     }
 
     /// Sets (or with `None` deletes) the value of the key that was taken last, as an update to be forwarded:
@@ -86,7 +100,7 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If the value cannot be encoded or written.
     pub fn put_taken(&mut self, cx: &mut impl HasState, new: Option<V>, time: Timestamp) -> Result<(), StateError> {
-        todo!()
+        self.typed.put_taken(cx.state(), new, time)
     }
 
     /// Sets or deletes a key, as an update to be forwarded: [`KeyValue::put_taken`] for who does not need the old value.
@@ -100,7 +114,8 @@ impl<K, V> KeyValue<K, V> {
         new: Option<V>,
         time: Timestamp,
     ) -> Result<(), StateError> {
-        todo!()
+        self.begin(key)?;
+        self.typed.update(cx.state(), new, time)
     }
 
     /// Sets or deletes a key, with nobody below to tell. Flushed by [`KeyValue::write_back`].
@@ -108,7 +123,8 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If key or value cannot be encoded or written.
     pub fn put(&mut self, cx: &mut impl HasState, key: &K, new: Option<Stamped<V>>) -> Result<(), StateError> {
-        todo!()
+        self.begin(key)?;
+        self.typed.put(cx.state(), new)
     }
 
     /// Puts a value where there is none, and answers what was there.
@@ -121,13 +137,19 @@ impl<K, V> KeyValue<K, V> {
         key: &K,
         new: Stamped<V>,
     ) -> Result<Option<Stamped<&V>>, StateError> {
-        todo!()
+        self.begin(key)?;
+        let state = cx.state();
+        if self.typed.read(state)?.is_none() {
+            self.typed.put(state, Some(new))?;
+            return Ok(None);
+        }
+        self.typed.read(state)
     }
 
     /// Whether [`KeyValue::take_dirty`] must be called until it has no more: without a cache after each update, with
     /// one when it is over its budget and clean entries are not enough to drop.
     pub fn must_flush(&mut self) -> bool {
-        todo!()
+        self.typed.must_flush()
     }
 
     /// Writes the next update to the store and the changelog and hands it out to be forwarded; `None` when this round
@@ -137,12 +159,16 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If the store cannot be read or written.
     pub fn take_dirty(&mut self, cx: &mut impl HasState, need_old: bool) -> Result<Option<Flushed<K, V>>, StateError> {
-        todo!()
+        let Some(update) = self.typed.take_dirty(cx.state(), need_old, true)? else { return Ok(None) };
+        let key = self.decode_key()?;
+        let Update { new, old, timestamp, record, lent } = update;
+        Ok(Some(Flushed { key, new, old, timestamp, record, lent }))
     }
 
     /// Gives a forwarded update back, so that its value stays in the cache.
     pub fn put_back(&mut self, flushed: Flushed<K, V>) {
-        todo!()
+        self.spare = Some(flushed.key);
+        self.typed.put_back(flushed.lent, flushed.new);
     }
 
     /// Writes everything held back to the store and the changelog, with nobody below to tell.
@@ -150,6 +176,93 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If the store cannot be written.
     pub fn write_back(&mut self, cx: &mut impl HasState) -> Result<(), StateError> {
-        todo!()
+        self.typed.write_back(cx.state())
+    }
+
+    /// The entries of a range of keys in the order of their bytes, those held back in the cache included. A bound that
+    /// is `None` is open.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a key cannot be encoded.
+    pub fn range<'a>(
+        &'a mut self,
+        cx: &'a mut impl HasState,
+        (from, to): (Option<&K>, Option<&K>),
+        direction: Direction,
+    ) -> Result<Entries<'a, K, V>, StateError> {
+        let encode = |key: Option<&K>| match key {
+            Some(key) => {
+                let mut bytes = Vec::new();
+                let encoded = self.key.encode(key, &mut bytes);
+                encoded.map_err(|source| self.typed.serde_error("key", source))?;
+                Ok(Bound::Included(bytes))
+            }
+            None => Ok(Bound::Unbounded),
+        };
+        let (from, to) = (encode(from)?, encode(to)?);
+        self.entries(cx, (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice)), direction)
+    }
+
+    /// All entries in the order of their keys' bytes.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn all<'a>(
+        &'a mut self,
+        cx: &'a mut impl HasState,
+        direction: Direction,
+    ) -> Result<Entries<'a, K, V>, StateError> {
+        self.entries(cx, (Bound::Unbounded, Bound::Unbounded), direction)
+    }
+
+    /// The entries whose encoded keys begin with `prefix`, in the order of their keys' bytes.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn prefix<'a>(
+        &'a mut self,
+        cx: &'a mut impl HasState,
+        prefix: &[u8],
+        direction: Direction,
+    ) -> Result<Entries<'a, K, V>, StateError> {
+        let end = prefix_end(prefix);
+        self.entries(cx, (Bound::Included(prefix), end.as_ref().map(Vec::as_slice)), direction)
+    }
+
+    fn entries<'a>(
+        &'a mut self,
+        cx: &'a mut impl HasState,
+        range: KeyRange<'_>,
+        direction: Direction,
+    ) -> Result<Entries<'a, K, V>, StateError> {
+        let mut overlay = self.typed.overlay(|key| RangeBounds::<[u8]>::contains(&range, key))?;
+        if direction == Direction::Backward {
+            overlay.reverse();
+        }
+        let base = cx.state().stores.scan(self.typed.id(), range, direction)?;
+        let entries = Merge::new(overlay.into_iter(), base, direction);
+        let this: &'a Self = self;
+        Ok(Box::new(entries.map(move |entry| {
+            let (key, value) = entry?;
+            let key = this.key.decode(Some(&key)).map_err(|source| this.typed.serde_error("key", source))?;
+            Ok((key, this.typed.decode_entry(&value)?))
+        })))
+    }
+
+    fn begin(&mut self, key: &K) -> Result<(), StateError> {
+        self.typed.begin();
+        let encoded = self.key.encode(key, &mut self.typed.key);
+        encoded.map_err(|source| self.typed.serde_error("key", source))
+    }
+
+    fn decode_key(&mut self) -> Result<K, StateError> {
+        let mut key = self.spare.take();
+        let decoded = self.key.decode_into(Some(&self.typed.key), &mut key);
+        decoded.map_err(|source| self.typed.serde_error("key", source))?;
+        match key {
+            Some(key) => Ok(key),
+            // A serde that fills no slot: ask it for the key itself.
+            None => self.key.decode(Some(&self.typed.key)).map_err(|source| self.typed.serde_error("key", source)),
+        }
     }
 }

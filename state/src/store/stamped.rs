@@ -33,8 +33,8 @@ pub struct Flushed<K, V> {
     pub timestamp: Timestamp,
     /// The record that caused the update: what the nodes below are to see as the current record.
     pub record: RecordContext,
-    pub(crate) slot: Option<u32>,
-    pub(crate) value_time: Timestamp,
+    /// Where the value came from in the cache.
+    pub(crate) lent: Option<Lent>,
 }
 
 impl<K, V> Flushed<K, V> {
@@ -43,4 +43,12 @@ impl<K, V> Flushed<K, V> {
         let state: &mut StateContext = cx.state();
         std::mem::swap(&mut state.record, &mut self.record);
     }
+}
+
+/// The place in the cache that waits for a value that is being forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lent {
+    pub(crate) slot: u32,
+    /// The number of the update: a later one makes the place somebody else's.
+    pub(crate) update: u64,
 }

@@ -1,24 +1,98 @@
 //! The stores of one task as bytes: an uncommitted layer over the engines that hold what is committed.
+//!
+//! ```text
+//!  put ─→ [uncommitted layer per family] ──apply(Committed)──→ engine: data + marks + observed times, one write
+//!  get ─→ [uncommitted layer] ─→ engine
+//!                 restore: changelog records ──────────────────→ engine: data + mark, one write
+//! ```
 
-use crate::commit::{ChangelogMark, Committed};
-use crate::engine::Engine;
-use crate::error::StateError;
-use crate::model::RawRecord;
+mod commit;
+mod key_value;
+mod open;
+mod restore;
+#[cfg(test)]
+mod tests;
+mod window;
 
-use super::{StoreId, StoreSpec};
+use std::sync::Arc;
+
+pub use self::key_value::StoreScan;
+use super::segments::Segments;
+use super::{StoreId, StoreKind, StoreSpec};
+use crate::commit::ChangelogMark;
+use crate::engine::{Engine, FamilyId, MemoryEngine};
+use crate::error::{EngineError, StateError};
+use crate::uncommitted::Uncommitted;
+
+/// Index of the engine of durable stores.
+const DURABLE: usize = 0;
+/// Index of the engine of stores in memory.
+const MEMORY: usize = 1;
+
+/// What a store is made of.
+enum Body {
+    KeyValue { family: FamilyId, layer: Uncommitted },
+    Window(Segments),
+}
+
+struct Store {
+    name: Arc<str>,
+    engine: usize,
+    timestamped: bool,
+    mark: Option<ChangelogMark>,
+    body: Body,
+}
+
+/// An engine with its meta family.
+struct Database {
+    engine: Box<dyn Engine>,
+    meta: FamilyId,
+}
 
 /// The stores of one task.
+///
+/// Reads see the uncommitted layer over what is committed. After an [`TaskStores::apply`] that failed everything is
+/// refused: what is on disk is then known only by opening it again.
 pub struct TaskStores {
     specs: Vec<StoreSpec>,
+    stores: Vec<Store>,
+    databases: [Database; 2],
+    uncommitted: usize,
+    failed: bool,
+}
+
+impl Store {
+    fn error(&self, source: EngineError) -> StateError {
+        super::meta::engine_error(&self.name, source)
+    }
+
+    fn wrong_kind(&self, wanted: &str) -> StateError {
+        StateError::Format { store: self.name.to_string(), reason: format!("it is not a {wanted} store") }
+    }
+
+    fn key_value(&self) -> Result<(FamilyId, &Uncommitted), StateError> {
+        match &self.body {
+            Body::KeyValue { family, layer } => Ok((*family, layer)),
+            Body::Window(_) => Err(self.wrong_kind("key-value")),
+        }
+    }
+
+    fn window(&self) -> Result<&Segments, StateError> {
+        match &self.body {
+            Body::Window(segments) => Ok(segments),
+            Body::KeyValue { .. } => Err(self.wrong_kind("window")),
+        }
+    }
 }
 
 impl TaskStores {
-    /// Opens the stores of a task; those in memory get an engine of their own.
+    /// Opens the stores of a task; those in memory get an engine of their own. A store whose shape has changed is
+    /// emptied, to be rebuilt from its changelog.
     ///
     /// # Errors
     /// If the engine cannot be read or written, or its format is another.
     pub fn open(specs: &[StoreSpec], durable: Box<dyn Engine>) -> Result<Self, StateError> {
-        todo!()
+        open::open(specs, [durable, Box::new(MemoryEngine::new())])
     }
 
     /// What the stores are, by [`StoreId`].
@@ -26,48 +100,19 @@ impl TaskStores {
         &self.specs
     }
 
+    /// The store of this name.
+    pub fn id(&self, name: &str) -> Option<StoreId> {
+        self.specs.iter().position(|spec| &*spec.name == name).map(|index| StoreId(index as u32))
+    }
+
     /// How far the store's committed content has come along its changelog; `None` for an empty store.
     pub fn mark(&self, store: StoreId) -> Option<ChangelogMark> {
-        todo!()
-    }
-
-    /// Drops a store's content and its mark: it is to be rebuilt.
-    ///
-    /// # Errors
-    /// If the engine cannot write.
-    pub fn reset(&mut self, store: StoreId) -> Result<(), StateError> {
-        todo!()
-    }
-
-    /// Writes committed changelog records straight to the engine, in one atomic write with the mark. Answers how many.
-    ///
-    /// # Errors
-    /// If the engine cannot write; nothing is changed then.
-    pub fn restore(
-        &mut self,
-        store: StoreId,
-        records: &mut dyn Iterator<Item = RawRecord<'_>>,
-        mark: ChangelogMark,
-    ) -> Result<usize, StateError> {
-        todo!()
+        self.stores.get(store.0 as usize).and_then(|store| store.mark)
     }
 
     /// How many bytes the uncommitted layer holds.
     pub fn uncommitted_bytes(&self) -> usize {
-        todo!()
-    }
-
-    /// Writes the uncommitted layer and the marks in one atomic write per engine, then drops expired segments.
-    ///
-    /// # Errors
-    /// If an engine cannot write; the stores then refuse everything until they are opened again.
-    pub fn apply(&mut self, proof: &Committed, marks: &[(StoreId, ChangelogMark)]) -> Result<(), StateError> {
-        todo!()
-    }
-
-    /// Forgets the uncommitted layer.
-    pub fn rollback(&mut self) {
-        todo!()
+        self.uncommitted
     }
 
     /// Makes what was applied survive the loss of the machine.
@@ -75,6 +120,34 @@ impl TaskStores {
     /// # Errors
     /// If an engine cannot write.
     pub fn sync(&mut self) -> Result<(), StateError> {
-        todo!()
+        self.usable()?;
+        self.databases[DURABLE].engine.sync().map_err(|source| super::meta::engine_error("(all of a task)", source))
     }
+
+    fn usable(&self) -> Result<(), StateError> {
+        if self.failed { Err(StateError::Unusable) } else { Ok(()) }
+    }
+
+    fn store(&self, id: StoreId) -> Result<&Store, StateError> {
+        self.usable()?;
+        self.stores.get(id.0 as usize).ok_or_else(|| unknown(id))
+    }
+
+    fn store_mut(&mut self, id: StoreId) -> Result<&mut Store, StateError> {
+        self.usable()?;
+        self.stores.get_mut(id.0 as usize).ok_or_else(|| unknown(id))
+    }
+
+    fn engine(&self, store: &Store) -> &dyn Engine {
+        &*self.databases[store.engine].engine
+    }
+}
+
+fn unknown(id: StoreId) -> StateError {
+    StateError::Format { store: format!("number {}", id.0), reason: "the task has no such store".into() }
+}
+
+/// The shape of a window store.
+fn is_timestamped(kind: StoreKind) -> bool {
+    matches!(kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_))
 }

@@ -1,0 +1,117 @@
+//! How RocksDB is tuned: many small databases that share one bounded memory, updated often, read by key.
+
+use std::sync::Arc;
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager, WriteOptions};
+
+/// The bounds of all databases of one instance together. Every field is a ceiling, in bytes unless it says otherwise.
+#[derive(Clone, Debug)]
+pub struct RocksSettings {
+    /// Blocks, indexes and filters read from disk; write buffers count into it.
+    pub block_cache: usize,
+    /// Write buffers of all tasks together; at most `block_cache`.
+    pub write_buffers: usize,
+    /// One write buffer, per family.
+    pub write_buffer: usize,
+    /// The write-ahead log, per task: what is read again when a task is opened after a crash.
+    pub wal: u64,
+    /// How many files each task keeps open.
+    pub open_files: i32,
+    /// Threads for flushes and compactions, for all tasks together.
+    pub background_jobs: i32,
+}
+
+impl Default for RocksSettings {
+    fn default() -> Self {
+        Self {
+            block_cache: 64 << 20,
+            write_buffers: 32 << 20,
+            write_buffer: 16 << 20,
+            wal: 32 << 20,
+            open_files: 256,
+            background_jobs: 2,
+        }
+    }
+}
+
+/// What the databases of an instance share.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    cache: Cache,
+    buffers: WriteBufferManager,
+}
+
+impl Shared {
+    pub(super) fn new(settings: &RocksSettings) -> Arc<Self> {
+        let cache = Cache::new_lru_cache(settings.block_cache);
+        // A stall would block the worker for a flush of another task; the bound is kept by flushing early instead.
+        let stall = false;
+        let buffers =
+            WriteBufferManager::new_write_buffer_manager_with_cache(settings.write_buffers, stall, cache.clone());
+        let mut options = Options::default();
+        limits(&mut options, settings);
+        options.set_write_buffer_manager(&buffers);
+        options.set_block_based_table_factory(&tables(&cache));
+        lookups(&mut options);
+        quiet(&mut options);
+        Arc::new(Self { options, cache, buffers })
+    }
+
+    /// Bytes of blocks and write buffers in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.cache.get_usage().max(self.buffers.get_usage())
+    }
+}
+
+fn limits(options: &mut Options, settings: &RocksSettings) {
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_write_buffer_size(settings.write_buffer);
+    options.set_max_write_buffer_number(3);
+    // The default (an eighth of the write buffer) would charge megabytes for a family with one key.
+    options.set_arena_block_size(64 << 10);
+    options.set_max_total_wal_size(settings.wal);
+    options.set_max_open_files(settings.open_files);
+    options.set_max_background_jobs(settings.background_jobs);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    // Segments are dropped whole, and their files with them.
+    options.set_recycle_log_file_num(0);
+}
+
+fn tables(cache: &Cache) -> BlockBasedOptions {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(cache);
+    tables.set_block_size(8 << 10);
+    tables.set_bloom_filter(10.0, false);
+    tables.set_optimize_filters_for_memory(true);
+    // Indexes and filters count into the cache, or memory would grow with the number of files.
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    tables.set_pin_top_level_index_and_filter(true);
+    tables
+}
+
+fn lookups(options: &mut Options) {
+    // New keys are looked up before they are written: the filter answers most of these without searching the memtable.
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_memtable_whole_key_filtering(true);
+}
+
+fn quiet(options: &mut Options) {
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_log_level(LogLevel::Warn);
+    options.set_max_log_file_size(1 << 20);
+    options.set_keep_log_file_num(1);
+    options.set_max_manifest_file_size(4 << 20);
+}
+
+/// Writes go to the log but are not synced: a killed process loses nothing, and what a lost machine loses is in the
+/// changelog.
+pub(super) fn write_options() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(false);
+    options
+}

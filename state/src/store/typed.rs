@@ -1,0 +1,410 @@
+//! What typed stores have in common: values by encoded key, through the record cache, over [`TaskStores`].
+//!
+//! [`TaskStores`]: super::TaskStores
+
+use super::cache::{Cache, State};
+use super::stamped::Lent;
+use super::{CacheBudget, Changelog, Stamped, StoreId, StoreKind, StoreSpec};
+use crate::changelog::split_timestamped;
+use crate::context::StateContext;
+use crate::error::{SerdeError, StateError};
+use crate::key_order::split_window_key;
+use crate::model::{Headers, RecordContext, RecordMeta, Timestamp};
+use crate::serdes::SerdeRef;
+use crate::uncommitted::Written;
+
+/// Changelog records carry no headers, as Kafka Streams'.
+static NO_HEADERS: Headers = Headers::new();
+
+/// An update without a cache, between the put and the hand-out.
+struct Pending<V> {
+    new: Option<V>,
+    time: Timestamp,
+}
+
+/// The key that was taken last.
+#[derive(Clone, Copy)]
+struct Taken {
+    slot: Option<u32>,
+}
+
+/// A flush in progress.
+#[derive(Clone, Copy)]
+struct Round {
+    /// The update number at its beginning: later updates wait for the next flush.
+    until: u64,
+}
+
+/// An update that was written below.
+pub(super) struct Update<V> {
+    pub(super) new: Option<V>,
+    pub(super) old: Option<V>,
+    pub(super) timestamp: Timestamp,
+    pub(super) record: RecordContext,
+    pub(super) lent: Option<Lent>,
+}
+
+pub(super) struct Typed<V> {
+    id: StoreId,
+    name: std::sync::Arc<str>,
+    serde: SerdeRef<V>,
+    timestamped: bool,
+    window: bool,
+    logged: bool,
+    cache: Option<Cache<V>>,
+    /// The encoded key of the current operation; a caller writes it before.
+    pub(super) key: Vec<u8>,
+    value: Vec<u8>,
+    /// A value read without a cache.
+    slot: Option<V>,
+    pending: Option<Pending<V>>,
+    taken: Option<Taken>,
+    round: Option<Round>,
+    /// The dirty entry that is to leave the cache: it is flushed before the others.
+    evicted: Option<u32>,
+    /// What an encoded value takes on average: the weight of those not encoded yet.
+    mean: usize,
+}
+
+impl<V> Typed<V> {
+    pub(super) fn new(id: StoreId, spec: &StoreSpec, serde: SerdeRef<V>, budget: &CacheBudget) -> Self {
+        Self {
+            id,
+            name: spec.name.clone(),
+            serde,
+            timestamped: matches!(spec.kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_)),
+            window: matches!(spec.kind, StoreKind::Window(_) | StoreKind::TimestampedWindow(_)),
+            logged: matches!(spec.changelog, Changelog::Topic(_)),
+            cache: (spec.cached && budget.limit() > 0).then(|| Cache::new(budget.clone())),
+            key: Vec::new(),
+            value: Vec::new(),
+            slot: None,
+            pending: None,
+            taken: None,
+            round: None,
+            evicted: None,
+            mean: 16,
+        }
+    }
+
+    pub(super) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    pub(super) fn is_cached(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    pub(super) fn serde_error(&self, what: &'static str, source: SerdeError) -> StateError {
+        StateError::Serde { store: self.name.to_string(), what, source }
+    }
+
+    /// Begins an operation: the caller then writes its key into `self.key`.
+    pub(super) fn begin(&mut self) {
+        self.taken = None;
+        self.key.clear();
+    }
+
+    /// Reads the value of `self.key` below the cache into `self.value`.
+    fn fetch(&mut self, cx: &StateContext) -> Result<bool, StateError> {
+        self.value.clear();
+        if self.window {
+            cx.stores.window_get(self.id, &self.key, &mut self.value)
+        } else {
+            cx.stores.get(self.id, &self.key, &mut self.value)
+        }
+    }
+
+    fn decode(&self, bytes: &[u8], slot: &mut Option<V>) -> Result<Timestamp, StateError> {
+        let (timestamp, bytes) = self.split(bytes)?;
+        self.serde.decode_into(Some(bytes), slot).map_err(|source| self.serde_error("value", source))?;
+        Ok(timestamp)
+    }
+
+    fn split<'b>(&self, bytes: &'b [u8]) -> Result<(Timestamp, &'b [u8]), StateError> {
+        if !self.timestamped {
+            return Ok((Timestamp::UNKNOWN, bytes));
+        }
+        split_timestamped(bytes).ok_or_else(|| {
+            let found = format!("found {} bytes", bytes.len());
+            self.serde_error("value", SerdeError::new("a timestamp (8 bytes) and a value", found))
+        })
+    }
+
+    pub(super) fn decode_entry(&self, bytes: &[u8]) -> Result<Stamped<V>, StateError> {
+        let (timestamp, bytes) = self.split(bytes)?;
+        let value = self.serde.decode(Some(bytes)).map_err(|source| self.serde_error("value", source))?;
+        Ok(Stamped { value, timestamp })
+    }
+
+    /// The entry of `self.key`, unless the cache has none or one that has expired below.
+    fn cached(&mut self, cx: &StateContext) -> Result<Option<u32>, StateError> {
+        let Some(cache) = &mut self.cache else { return Ok(None) };
+        let Some(index) = cache.find(&self.key) else { return Ok(None) };
+        if self.window && cache.slot(index).state == State::Clean {
+            let start = split_window_key(&self.key).map_or(Timestamp::UNKNOWN, |parts| parts.start);
+            if !cx.stores.window_is_live(self.id, start)? {
+                cache.remove(index);
+                return Ok(None);
+            }
+        }
+        Ok(Some(index))
+    }
+
+    /// The value of `self.key`; what was not in the cache is there afterwards.
+    pub(super) fn read(&mut self, cx: &StateContext) -> Result<Option<Stamped<&V>>, StateError> {
+        let known = self.cached(cx)?;
+        if let (Some(index), Some(cache)) = (known, &mut self.cache)
+            && cache.slot(index).state != State::Lent
+        {
+            cache.touch(index);
+            return Ok(self.entry(index));
+        }
+        if !self.fetch(cx)? {
+            return Ok(None);
+        }
+        let mut slot = self.slot.take();
+        let timestamp = self.decode(&self.value, &mut slot)?;
+        match &mut self.cache {
+            // A lent entry waits for its value to come back: it is not filled here.
+            Some(cache) if known.is_none() => {
+                cache.trim();
+                let index = cache.insert(&self.key, self.value.len());
+                let entry = cache.slot_mut(index);
+                (entry.value, entry.timestamp, entry.state) = (slot, timestamp, State::Clean);
+                Ok(self.entry(index))
+            }
+            _ => {
+                self.slot = slot;
+                Ok(self.slot.as_ref().map(|value| Stamped { value, timestamp }))
+            }
+        }
+    }
+
+    fn entry(&self, index: u32) -> Option<Stamped<&V>> {
+        let slot = self.cache.as_ref()?.slot(index);
+        slot.value.as_ref().map(|value| Stamped { value, timestamp: slot.timestamp })
+    }
+
+    /// Moves the value of `self.key` out.
+    pub(super) fn take(&mut self, cx: &StateContext) -> Result<Option<Stamped<V>>, StateError> {
+        let slot = self.cached(cx)?;
+        self.taken = Some(Taken { slot });
+        if let (Some(index), Some(cache)) = (slot, &mut self.cache) {
+            let slot = cache.slot_mut(index);
+            if slot.state != State::Lent {
+                let timestamp = slot.timestamp;
+                let value = slot.value.take();
+                if slot.state == State::Clean {
+                    // Should nobody put it back, below still has it.
+                    slot.state = State::Lent;
+                }
+                return Ok(value.map(|value| Stamped { value, timestamp }));
+            }
+        }
+        if !self.fetch(cx)? {
+            return Ok(None);
+        }
+        self.decode_entry(&self.value).map(Some)
+    }
+
+    fn normal(&self, new: Option<V>) -> Option<V> {
+        new.filter(|value| !self.serde.is_null(value))
+    }
+
+    /// Sets the value of the key that was taken last.
+    pub(super) fn put_taken(
+        &mut self,
+        cx: &mut StateContext,
+        new: Option<V>,
+        time: Timestamp,
+    ) -> Result<(), StateError> {
+        let Some(Taken { slot }) = self.taken.take() else {
+            return Err(StateError::Format {
+                store: self.name.to_string(),
+                reason: "put_taken without a take right before it".into(),
+            });
+        };
+        let new = self.normal(new);
+        match &mut self.cache {
+            Some(cache) => {
+                let index = slot.unwrap_or_else(|| cache.insert(&self.key, self.mean));
+                cache.update(index, new, time, &cx.record);
+            }
+            None => self.pending = Some(Pending { new, time }),
+        }
+        Ok(())
+    }
+
+    /// Sets the value of `self.key`, as an update to be handed out.
+    pub(super) fn update(&mut self, cx: &mut StateContext, new: Option<V>, time: Timestamp) -> Result<(), StateError> {
+        let slot = self.cache.as_ref().and_then(|cache| cache.find(&self.key));
+        self.taken = Some(Taken { slot });
+        self.put_taken(cx, new, time)
+    }
+
+    /// Sets the value of `self.key` with nobody to tell.
+    pub(super) fn put(&mut self, cx: &mut StateContext, new: Option<Stamped<V>>) -> Result<(), StateError> {
+        let time = new.as_ref().map_or(Timestamp::UNKNOWN, |new| new.timestamp);
+        let new = new.map(|new| new.value);
+        if self.cache.is_some() {
+            self.update(cx, new, time)?;
+            if self.must_flush() {
+                self.write_back(cx)?;
+            }
+            return Ok(());
+        }
+        let new = self.normal(new);
+        let record_time = cx.record.timestamp;
+        self.write(cx, new.as_ref(), time, record_time)
+    }
+
+    /// Writes the value of `self.key` below the cache and to the changelog.
+    fn write(
+        &mut self,
+        cx: &mut StateContext,
+        new: Option<&V>,
+        time: Timestamp,
+        record_time: Timestamp,
+    ) -> Result<(), StateError> {
+        self.value.clear();
+        let prefix = if self.timestamped { crate::changelog::TIMESTAMP_BYTES } else { 0 };
+        if let Some(new) = new {
+            if self.timestamped {
+                self.value.extend_from_slice(&time.millis().to_be_bytes());
+            }
+            let encoded = self.serde.encode(new, &mut self.value);
+            encoded.map_err(|source| self.serde_error("value", source))?;
+            self.mean = (self.mean * 7 + self.value.len()) / 8;
+        }
+        let bytes = new.map(|_| &self.value[..]);
+        if self.window {
+            // A window that has expired is not kept, but Kafka Streams logs it all the same.
+            cx.stores.window_put(self.id, &self.key, bytes)?;
+        } else {
+            cx.stores.put(self.id, &self.key, bytes)?;
+        }
+        if self.logged {
+            let timestamp = if self.timestamped && new.is_some() { time } else { record_time };
+            let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(timestamp) };
+            cx.changes.append(meta, &NO_HEADERS, Some(&self.key), bytes.map(|bytes| &bytes[prefix..]));
+        }
+        Ok(())
+    }
+
+    /// Whether updates are to be handed out now.
+    pub(super) fn must_flush(&mut self) -> bool {
+        let Some(cache) = &mut self.cache else { return self.pending.is_some() };
+        self.evicted = cache.trim();
+        self.evicted.is_some()
+    }
+
+    /// Writes the next update below; `self.key` is then its key. `need_old` asks for the old value; `skip_empty` drops
+    /// what changes nothing.
+    pub(super) fn take_dirty(
+        &mut self,
+        cx: &mut StateContext,
+        need_old: bool,
+        skip_empty: bool,
+    ) -> Result<Option<Update<V>>, StateError> {
+        self.taken = None;
+        if self.cache.is_none() {
+            return self.take_pending(cx, need_old);
+        }
+        while let Some(index) = self.next_dirty() {
+            let Some(cache) = &mut self.cache else { break };
+            cache.clean(index);
+            let slot = cache.slot_mut(index);
+            self.key.clear();
+            self.key.extend_from_slice(&slot.key);
+            let (new, time, update) = (slot.value.take(), slot.timestamp, slot.update);
+            let record = slot.record.take().unwrap_or_else(|| cx.record.clone());
+            if new.is_none() {
+                cache.remove(index);
+            }
+            let (found, old) = self.old_value(cx, need_old, need_old || (new.is_none() && skip_empty))?;
+            if skip_empty && new.is_none() && !found {
+                continue;
+            }
+            self.write(cx, new.as_ref(), time, record.timestamp)?;
+            let lent = new.is_some().then_some(Lent { slot: index, update });
+            if let (Some(cache), Some(_)) = (&mut self.cache, lent) {
+                cache.weigh(index, self.value.len());
+            }
+            let timestamp = if self.timestamped && new.is_some() { time } else { record.timestamp };
+            return Ok(Some(Update { new, old, timestamp, record, lent }));
+        }
+        self.round = None;
+        if let Some(cache) = &mut self.cache {
+            cache.trim();
+        }
+        Ok(None)
+    }
+
+    /// The next entry of this round.
+    fn next_dirty(&mut self) -> Option<u32> {
+        let cache = self.cache.as_ref()?;
+        let round = self.round.get_or_insert(Round { until: cache.clock() });
+        let due = |index: &u32| {
+            let slot = cache.slot(*index);
+            slot.state == State::Dirty && slot.update <= round.until
+        };
+        let evicted = self.evicted.take().filter(due);
+        evicted.or_else(|| cache.first_dirty().filter(due))
+    }
+
+    fn take_pending(&mut self, cx: &mut StateContext, need_old: bool) -> Result<Option<Update<V>>, StateError> {
+        let Some(Pending { new, time }) = self.pending.take() else { return Ok(None) };
+        let (_, old) = self.old_value(cx, need_old, need_old)?;
+        let record = cx.record.clone();
+        self.write(cx, new.as_ref(), time, record.timestamp)?;
+        Ok(Some(Update { new, old, timestamp: time, record, lent: None }))
+    }
+
+    fn old_value(&mut self, cx: &StateContext, decode: bool, look: bool) -> Result<(bool, Option<V>), StateError> {
+        if !look || !self.fetch(cx)? {
+            return Ok((false, None));
+        }
+        let old = if decode { Some(self.decode_entry(&self.value)?.value) } else { None };
+        Ok((true, old))
+    }
+
+    pub(super) fn put_back(&mut self, lent: Option<Lent>, value: Option<V>) {
+        match (&mut self.cache, lent) {
+            (Some(cache), Some(lent)) => cache.put_back(lent, value),
+            // Without a cache its memory serves the next read.
+            _ => self.slot = value.or(self.slot.take()),
+        }
+    }
+
+    /// Writes all dirty entries below, with nobody to tell.
+    pub(super) fn write_back(&mut self, cx: &mut StateContext) -> Result<(), StateError> {
+        while let Some(update) = self.take_dirty(cx, false, false)? {
+            self.put_back(update.lent, update.new);
+        }
+        Ok(())
+    }
+
+    /// The dirty entries that `wanted` accepts by key, encoded and in the order of their keys.
+    pub(super) fn overlay(&self, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Written>, StateError> {
+        let mut entries = Vec::new();
+        let dirty = self.cache.iter().flat_map(Cache::dirty).filter(|slot| wanted(&slot.key));
+        for slot in dirty {
+            let value = match &slot.value {
+                None => None,
+                Some(value) => {
+                    let mut bytes = Vec::new();
+                    if self.timestamped {
+                        bytes.extend_from_slice(&slot.timestamp.millis().to_be_bytes());
+                    }
+                    let encoded = self.serde.encode(value, &mut bytes);
+                    encoded.map_err(|source| self.serde_error("value", source))?;
+                    Some(bytes.into_boxed_slice())
+                }
+            };
+            entries.push((slot.key.clone(), value));
+        }
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entries)
+    }
+}
