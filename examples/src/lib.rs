@@ -1,1 +1,14 @@
-//! x
+//! What the example programs share around their topologies: topics, reading outputs, knowing when all is done.
+//!
+//! ```text
+//!   Broker ─┬─ topics::create      the program's own topics, made before it starts
+//!           ├─ Drained::check      is anything left to process, upstream to downstream
+//!           └─ outputs::read       the result: what a read_committed reader sees
+//! ```
+//! Everything stands on the broker seam, so that it works alike on a real Kafka and on the embedded broker.
+
+pub mod calls;
+pub mod drained;
+pub mod logs;
+pub mod outputs;
+pub mod topics;

@@ -1,0 +1,176 @@
+//! Writes the flights into the topic, each exactly once: also when it is interrupted, or two processes do it at once.
+//!
+//! ```text
+//!   init (fences an older loader) → count what is committed → skip that many per partition → batches in transactions
+//! ```
+//! The flights have one order, and with it each partition; so what is in a partition is always a first part of what
+//! belongs there, and its number of committed records tells where to go on.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use millstream::broker::{Broker, BrokerError, ErrorClass, OutRecord, Producer, ProducerSettings};
+use millstream::state::model::Headers;
+use millstream_examples::calls::answer;
+use millstream_examples::outputs::{self, notifying, progress};
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use crate::data::Flight;
+
+/// A transaction ends after this many flights, or after this long.
+const BATCH: usize = 10_000;
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often loading is started again after an error that may pass.
+const ATTEMPTS: u32 = 20;
+
+/// What became of loading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// All flights are in the topic; so many of them were there before.
+    All {
+        /// How many were there before.
+        before: u64,
+    },
+    /// Another process has begun to load and goes on from here.
+    TakenOver,
+}
+
+/// Where to load to, and how fast.
+#[derive(Clone, Debug)]
+pub(crate) struct Loader {
+    pub(crate) application: String,
+    pub(crate) topic: Arc<str>,
+    pub(crate) partitions: i32,
+    pub(crate) rate: Option<u32>,
+}
+
+impl Loader {
+    /// Loads all flights that are not in the topic yet.
+    pub(crate) async fn load(&self, broker: &dyn Broker, flights: &[Flight]) -> anyhow::Result<Loaded> {
+        for attempt in 1..=ATTEMPTS {
+            let error = match self.attempt(broker, flights).await {
+                Ok(before) => return Ok(Loaded::All { before }),
+                Err(error) => error,
+            };
+            match error.downcast_ref::<BrokerError>().map(|error| error.class) {
+                Some(ErrorClass::ProducerFenced) => return Ok(Loaded::TakenOver),
+                Some(ErrorClass::Retriable | ErrorClass::Abortable | ErrorClass::Unknown) if attempt < ATTEMPTS => {
+                    tracing::warn!(%error, attempt, "loading is interrupted and goes on with what is committed");
+                    tokio::time::sleep(INTERVAL).await;
+                }
+                _ => return Err(error.context(format!("loading flights into topic {}", self.topic))),
+            }
+        }
+        bail!("loading flights into topic {} was interrupted {ATTEMPTS} times", self.topic)
+    }
+
+    async fn attempt(&self, broker: &dyn Broker, flights: &[Flight]) -> anyhow::Result<u64> {
+        let (wake, notify) = notifying();
+        let id = format!("{}-loader", self.application);
+        let settings = ProducerSettings {
+            client_id: id.clone(),
+            transactional_id: Some(id),
+            transaction_timeout: Duration::from_secs(10),
+        };
+        let mut producer = broker.producer(settings, wake)?;
+        answer(producer.init()).await?;
+        let mut skip = self.committed(broker).await?;
+        let before = skip.iter().sum();
+        producer.begin()?;
+        let mut batch = Batch { producer, notify, records: 0, since: Instant::now() };
+        let start = Instant::now();
+        let mut sent = 0_u32;
+        for flight in flights {
+            let key = flight.key();
+            let partition = millstream::partitioner::partition_of(key.as_bytes(), self.partitions);
+            let left = skip.get_mut(usize::try_from(partition)?).context("a partition beyond the last")?;
+            if *left > 0 {
+                *left -= 1;
+                continue;
+            }
+            if let Some(rate) = self.rate {
+                let due = start + Duration::from_secs(1) * sent / rate;
+                batch.wait_until(due).await?;
+            }
+            batch.send(&self.topic, partition, &key, flight).await?;
+            sent += 1;
+        }
+        batch.finish().await?;
+        Ok(before)
+    }
+
+    /// How many flights are committed in each partition.
+    async fn committed(&self, broker: &dyn Broker) -> anyhow::Result<Vec<u64>> {
+        let mut counts = vec![0; usize::try_from(self.partitions)?];
+        outputs::read(broker, &self.topic, |partition, _| {
+            if let Some(count) = usize::try_from(partition).ok().and_then(|index| counts.get_mut(index)) {
+                *count += 1;
+            }
+        })
+        .await?;
+        Ok(counts)
+    }
+}
+
+/// A producer and its open transaction.
+struct Batch {
+    producer: Box<dyn Producer>,
+    notify: Arc<Notify>,
+    records: usize,
+    since: Instant,
+}
+
+impl Batch {
+    async fn send(&mut self, topic: &Arc<str>, partition: i32, key: &str, flight: &Flight) -> anyhow::Result<()> {
+        let value = serde_json::to_vec(flight)?;
+        let record = OutRecord {
+            topic,
+            partition,
+            timestamp: Some(flight.timestamp()?),
+            key: Some(key.as_bytes()),
+            value: Some(&value),
+            headers: &Headers::new(),
+        };
+        while !self.producer.produce(record)? {
+            progress(&self.notify).await;
+        }
+        self.records += 1;
+        if self.records >= BATCH || self.since.elapsed() >= INTERVAL {
+            self.commit().await?;
+            self.producer.begin()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the moment; what is sent so far is committed first if there is time, so that readers see it.
+    async fn wait_until(&mut self, due: Instant) -> anyhow::Result<()> {
+        let now = Instant::now();
+        if due <= now {
+            return Ok(());
+        }
+        if self.records > 0 && due > self.since + INTERVAL {
+            self.commit().await?;
+            self.producer.begin()?;
+        }
+        sleep_until(due).await;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), BrokerError> {
+        answer(self.producer.flush()).await?;
+        // A commit may be asked for again; what else is unknown is settled by the next loader's `init`.
+        match answer(self.producer.commit()).await {
+            Err(error) if error.class == ErrorClass::Unknown => answer(self.producer.commit()).await?,
+            answer => answer?,
+        }
+        self.records = 0;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), BrokerError> {
+        if self.records > 0 { self.commit().await } else { answer(self.producer.abort()).await }
+    }
+}

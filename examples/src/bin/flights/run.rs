@@ -1,0 +1,179 @@
+//! One run of the program: start, load, wait until all is counted, show the result.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use millstream::broker::Broker;
+use millstream::prelude::*;
+use millstream_examples::drained::Status;
+use millstream_examples::topics;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::cli::{Cli, Guarantee};
+use crate::data::{self, Flight};
+use crate::produce::{Loaded, Loader};
+use crate::progress::Progress;
+use crate::result::Summary;
+use crate::topology::{self, PARTITIONS, Topics};
+
+/// How often to look whether all is counted.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs the program as the command line says.
+pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let topics = Topics::of(&cli.application_id);
+    let scratch = tempfile::tempdir().context("a folder for temporary files")?;
+    let broker: Arc<dyn Broker> = match &cli.bootstrap_servers {
+        Some(servers) => Arc::new(KafkaBroker::connect(servers)?),
+        None => Arc::new(EmbeddedBroker::new()),
+    };
+    topics::create(&*broker.admin(), topics.to_create()).await?;
+    let flights = if cli.no_produce { Vec::new() } else { data::load()? };
+    if cli.produce_only {
+        return produce_only(cli, &*broker, &topics, &flights, start).await;
+    }
+    let streams = Streams::on(broker.clone(), topology::build(&topics)?, config(cli, scratch.path()))?;
+    streams.start()?;
+    let progress = if cli.json || cli.follow { Progress::hidden() } else { Progress::over(flights.len() as u64) };
+    let outcome = tokio::select! {
+        outcome = work(cli, &*broker, &topics, &flights, &progress) => outcome,
+        failure = failed(&streams) => Err(failure),
+        signal = interrupted() => signal.map(|()| Work::Interrupted),
+    };
+    progress.finish();
+    streams.shutdown().await?;
+    match outcome? {
+        Work::Interrupted if cli.follow => Ok(()),
+        Work::Interrupted => bail!("interrupted before all flights were counted; start again to go on"),
+        Work::Done => show(cli, &Summary::read(&*broker, &topics, start.elapsed()).await?),
+    }
+}
+
+enum Work {
+    Done,
+    Interrupted,
+}
+
+/// Loads the flights while they are being processed, then waits until all are counted.
+async fn work(
+    cli: &Cli,
+    broker: &dyn Broker,
+    topics: &Topics,
+    flights: &[Flight],
+    progress: &Progress,
+) -> anyhow::Result<Work> {
+    let loading = async {
+        if !cli.no_produce {
+            report(&loader(cli, topics).load(broker, flights).await?);
+        }
+        anyhow::Ok(())
+    };
+    let drained = topics.drained();
+    let watching = async |once_drained: bool| loop {
+        match drained.check(broker).await? {
+            Status::Behind { done, of } => progress.show(done, of),
+            Status::Drained if once_drained => return anyhow::Ok(()),
+            Status::Drained => {}
+        }
+        sleep(LOOK).await;
+    };
+    if cli.follow {
+        loading.await?;
+        return pending().await;
+    }
+    tokio::select! {
+        loaded = loading => loaded?,
+        watched = watching(false) => watched?,
+    }
+    watching(true).await?;
+    Ok(Work::Done)
+}
+
+async fn produce_only(
+    cli: &Cli,
+    broker: &dyn Broker,
+    topics: &Topics,
+    flights: &[Flight],
+    start: Instant,
+) -> anyhow::Result<()> {
+    let loaded = tokio::select! {
+        loaded = loader(cli, topics).load(broker, flights) => loaded?,
+        signal = interrupted() => { signal?; bail!("interrupted before all flights were written; start again to go on") }
+    };
+    report(&loaded);
+    let elapsed_ms = start.elapsed().as_millis();
+    if cli.json {
+        println!("{}", serde_json::json!({ "produced": flights.len(), "elapsed_ms": elapsed_ms as u64 }));
+    } else {
+        println!("{} flights are in topic {} ({elapsed_ms} ms)", flights.len(), topics.flights);
+    }
+    Ok(())
+}
+
+fn loader(cli: &Cli, topics: &Topics) -> Loader {
+    Loader {
+        application: cli.application_id.clone(),
+        topic: topics.flights.clone(),
+        partitions: PARTITIONS,
+        rate: cli.rate,
+    }
+}
+
+fn report(loaded: &Loaded) {
+    match loaded {
+        Loaded::All { before: 0 } => tracing::info!("all flights are written"),
+        Loaded::All { before } => tracing::info!(before, "all flights are written; some were there before"),
+        Loaded::TakenOver => tracing::warn!("another process has taken over writing the flights"),
+    }
+}
+
+fn config(cli: &Cli, scratch: &std::path::Path) -> StreamsConfig {
+    let servers = cli.bootstrap_servers.as_deref().unwrap_or("embedded");
+    let mut config = StreamsConfig::new(&cli.application_id, servers)
+        .processing_guarantee(match cli.guarantee {
+            Guarantee::ExactlyOnce => ExactlyOnce,
+            Guarantee::AtLeastOnce => AtLeastOnce,
+        })
+        .commit_interval(Duration::from_millis(cli.commit_interval_ms));
+    if let Some(workers) = cli.workers {
+        config = config.workers(usize::from(workers));
+    }
+    if let Some(timeout) = cli.session_timeout_ms {
+        config = config.session_timeout(Duration::from_millis(timeout));
+    }
+    match &cli.state_dir {
+        Some(folder) => config.state_dir(folder),
+        // What the embedded broker holds ends with the process; so does the state that belongs to it.
+        None if cli.bootstrap_servers.is_none() => config.state_dir(scratch),
+        None => config,
+    }
+}
+
+/// Waits until the application stops by itself, which only a failure makes it do.
+async fn failed(streams: &Streams) -> anyhow::Error {
+    streams.stopped().await
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("asked to stop");
+    Ok(())
+}
+
+fn show(cli: &Cli, summary: &Summary) -> anyhow::Result<()> {
+    if cli.json {
+        println!("{}", summary.to_json()?);
+    } else {
+        print!("{}", summary.to_table());
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Waiting for the answers of broker calls in asynchronous code.
+
+use std::time::Duration;
+
+use millstream::broker::{BrokerError, ErrorClass, Ticket};
+
+/// How often a ticket is looked at. Admin tickets wake nobody, and their round trips take about this long.
+const POLL: Duration = Duration::from_millis(2);
+
+/// How many times [`ask`] repeats a question that failed for a passing reason, and how long it waits in between.
+const ATTEMPTS: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits for the answer of one call.
+///
+/// # Errors
+/// What the call answers.
+pub async fn answer<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
+    loop {
+        if let Some(answer) = ticket.poll() {
+            return answer;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Asks a question, which changes nothing, until it is answered: errors that pass are worth another try.
+///
+/// # Errors
+/// The last error, if none of the attempts was answered or an error will not pass.
+pub async fn ask<T>(question: impl Fn() -> Ticket<T>) -> Result<T, BrokerError> {
+    let mut attempt = 1;
+    loop {
+        match answer(question()).await {
+            Err(error) if attempt < ATTEMPTS && may_pass(error.class) => {
+                tracing::debug!(%error, attempt, "asking again");
+                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn may_pass(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Retriable | ErrorClass::Unknown)
+}
