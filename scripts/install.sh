@@ -46,8 +46,22 @@ install_missing() {
   fi
   echo "install.sh: installing ${missing[*]}" >&2
   "${sudo[@]}" apt-get update -qq >&2 || true # a list that can't be refreshed may still do
+  choose_java
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
     cannot "apt-get failed"
+}
+
+choose_java() { # the default of older systems is too old, where a newer one is to be had
+  local index version
+  for index in "${!missing[@]}"; do
+    [ "${missing[$index]}" = default-jre-headless ] || continue
+    for version in 25 21 17; do
+      if apt-cache show "openjdk-$version-jre-headless" 2>/dev/null | grep -q ^Version; then
+        missing[index]=openjdk-$version-jre-headless
+        break
+      fi
+    done
+  done
 }
 
 cannot() {
@@ -93,7 +107,7 @@ command -v cmake >/dev/null || need "cmake" cmake
 command -v pkg-config >/dev/null || need "pkg-config" pkg-config
 has_libclang || need "libclang" libclang-dev
 if [ "$1" = test ]; then
-  has_java || need "a Java runtime, 17 or newer" openjdk-17-jre-headless
+  has_java || need "a Java runtime, 17 or newer" default-jre-headless
   command -v mvn >/dev/null || need "Maven" maven
 fi
 
