@@ -1,8 +1,10 @@
-//! Waiting for the answers of broker calls in asynchronous code.
+//! Waiting in asynchronous code for what the broker seam answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream::broker::{BrokerError, ErrorClass, Ticket};
+use millstream::broker::{BrokerError, ErrorClass, Ticket, Wake};
+use tokio::sync::Notify;
 
 /// How often a ticket is looked at. Admin tickets wake nobody, and their round trips take about this long.
 const POLL: Duration = Duration::from_millis(2);
@@ -44,4 +46,17 @@ pub async fn ask<T>(question: impl Fn() -> Ticket<T>) -> Result<T, BrokerError> 
 
 fn may_pass(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Retriable | ErrorClass::Unknown)
+}
+
+/// A wake, and what it notifies.
+pub fn notifying() -> (Wake, Arc<Notify>) {
+    let notify = Arc::new(Notify::new());
+    let woken = notify.clone();
+    (Wake::new(move || woken.notify_one()), notify)
+}
+
+/// Waits for a wake, or for a moment: a position that only passes control records wakes nobody.
+pub async fn progress(notify: &Notify) {
+    // An elapsed moment is as good as a wake.
+    let _ = tokio::time::timeout(Duration::from_millis(20), notify.notified()).await;
 }

@@ -14,8 +14,7 @@ use millstream::broker::{Admin, Broker, BrokerError, Committed, Isolation};
 use millstream::state::model::{Position, TopicPartition};
 use tokio::time::{Duration, Instant};
 
-use crate::calls::ask;
-use crate::outputs::{notifying, progress};
+use crate::calls::{ask, notifying, progress};
 
 /// How long a partition may take to tell whether there is data behind its committed offset. Without an answer it counts
 /// as data: the question is asked again anyway.

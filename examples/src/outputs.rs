@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use millstream::broker::{Broker, Isolation, PartitionQueue, Wake};
+use millstream::broker::{Broker, Isolation, PartitionQueue};
 use millstream::state::model::{Position, RawRecord, TopicPartition};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::calls::ask;
+use crate::calls::{ask, notifying, progress};
 
 /// How many records are taken at once.
 const BATCH: usize = 10_000;
@@ -83,19 +82,6 @@ pub async fn partitions(broker: &dyn Broker, topic: &Arc<str>) -> anyhow::Result
     let described = ask(|| admin.describe_topics(vec![topic.clone()])).await?;
     let found = described.into_iter().next().flatten().with_context(|| format!("there is no topic {topic}"))?;
     Ok((0..found.partitions).map(|partition| TopicPartition::new(topic.clone(), partition)).collect())
-}
-
-/// A wake, and what it notifies.
-pub(crate) fn notifying() -> (Wake, Arc<Notify>) {
-    let notify = Arc::new(Notify::new());
-    let woken = notify.clone();
-    (Wake::new(move || woken.notify_one()), notify)
-}
-
-/// Waits for a wake, or for a moment: a position that only passes control records wakes nobody.
-pub(crate) async fn progress(notify: &Notify) {
-    // An elapsed moment is as good as a wake.
-    let _ = tokio::time::timeout(Duration::from_millis(20), notify.notified()).await;
 }
 
 struct Reading {

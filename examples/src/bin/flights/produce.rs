@@ -11,8 +11,8 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use millstream::broker::{Broker, BrokerError, ErrorClass, OutRecord, Producer, ProducerSettings};
 use millstream::state::model::Headers;
-use millstream_examples::calls::answer;
-use millstream_examples::outputs::{self, notifying, progress};
+use millstream_examples::calls::{answer, notifying, progress};
+use millstream_examples::outputs;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -99,6 +99,14 @@ impl Loader {
         }
         batch.finish().await?;
         Ok(before)
+    }
+
+    /// Waits until another process has written all flights.
+    pub(crate) async fn loaded_by_others(&self, broker: &dyn Broker, flights: usize) -> anyhow::Result<()> {
+        while self.committed(broker).await?.iter().sum::<u64>() < flights as u64 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
     }
 
     /// How many flights are committed in each partition.

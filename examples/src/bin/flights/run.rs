@@ -8,7 +8,7 @@ use millstream::broker::Broker;
 use millstream::prelude::*;
 use millstream_examples::drained::Status;
 use millstream_examples::topics;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::cli::{Cli, Guarantee};
@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Runs the program as the command line says.
 pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
     let start = Instant::now();
+    let mut stop = Stop::listen()?;
     let topics = Topics::of(&cli.application_id);
     let scratch = tempfile::tempdir().context("a folder for temporary files")?;
     let broker: Arc<dyn Broker> = match &cli.bootstrap_servers {
@@ -33,7 +34,11 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
     topics::create(&*broker.admin(), topics.to_create()).await?;
     let flights = if cli.no_produce { Vec::new() } else { data::load()? };
     if cli.produce_only {
-        return produce_only(cli, &*broker, &topics, &flights, start).await;
+        let written = tokio::select! {
+            written = produce_only(cli, &*broker, &topics, &flights, start) => written,
+            () = stop.wait() => bail!("interrupted before all flights were written; start again to go on"),
+        };
+        return written;
     }
     let streams = Streams::on(broker.clone(), topology::build(&topics)?, config(cli, scratch.path()))?;
     streams.start()?;
@@ -41,7 +46,7 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         outcome = work(cli, &*broker, &topics, &flights, &progress) => outcome,
         failure = failed(&streams) => Err(failure),
-        signal = interrupted() => signal.map(|()| Work::Interrupted),
+        () = stop.wait() => Ok(Work::Interrupted),
     };
     progress.finish();
     streams.shutdown().await?;
@@ -67,7 +72,7 @@ async fn work(
 ) -> anyhow::Result<Work> {
     let loading = async {
         if !cli.no_produce {
-            report(&loader(cli, topics).load(broker, flights).await?);
+            load(cli, broker, topics, flights).await?;
         }
         anyhow::Ok(())
     };
@@ -99,11 +104,7 @@ async fn produce_only(
     flights: &[Flight],
     start: Instant,
 ) -> anyhow::Result<()> {
-    let loaded = tokio::select! {
-        loaded = loader(cli, topics).load(broker, flights) => loaded?,
-        signal = interrupted() => { signal?; bail!("interrupted before all flights were written; start again to go on") }
-    };
-    report(&loaded);
+    load(cli, broker, topics, flights).await?;
     let elapsed_ms = start.elapsed().as_millis();
     if cli.json {
         println!("{}", serde_json::json!({ "produced": flights.len(), "elapsed_ms": elapsed_ms as u64 }));
@@ -113,21 +114,22 @@ async fn produce_only(
     Ok(())
 }
 
-fn loader(cli: &Cli, topics: &Topics) -> Loader {
-    Loader {
+/// Writes the flights, or waits until another process has, if another does.
+async fn load(cli: &Cli, broker: &dyn Broker, topics: &Topics, flights: &[Flight]) -> anyhow::Result<()> {
+    let loader = Loader {
         application: cli.application_id.clone(),
         topic: topics.flights.clone(),
         partitions: PARTITIONS,
         rate: cli.rate,
+    };
+    match loader.load(broker, flights).await? {
+        Loaded::All { before } => tracing::info!(before, "all flights are in the topic"),
+        Loaded::TakenOver => {
+            tracing::warn!("another process has taken over writing the flights");
+            loader.loaded_by_others(broker, flights.len()).await?;
+        }
     }
-}
-
-fn report(loaded: &Loaded) {
-    match loaded {
-        Loaded::All { before: 0 } => tracing::info!("all flights are written"),
-        Loaded::All { before } => tracing::info!(before, "all flights are written; some were there before"),
-        Loaded::TakenOver => tracing::warn!("another process has taken over writing the flights"),
-    }
+    Ok(())
 }
 
 fn config(cli: &Cli, scratch: &std::path::Path) -> StreamsConfig {
@@ -157,16 +159,24 @@ async fn failed(streams: &Streams) -> anyhow::Error {
     streams.stopped().await
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-async fn interrupted() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and Ctrl-C, listened for from the start: who asks early is heard too.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    tracing::info!("asked to stop");
-    Ok(())
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop");
+    }
 }
 
 fn show(cli: &Cli, summary: &Summary) -> anyhow::Result<()> {
