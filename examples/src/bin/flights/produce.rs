@@ -182,3 +182,86 @@ impl Batch {
         if self.records > 0 { self.commit().await } else { answer(self.producer.abort()).await }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millstream::broker::embedded::EmbeddedBroker;
+    use millstream::clock::SystemClock;
+    use millstream_examples::topics;
+
+    use super::*;
+    use crate::data::load;
+
+    const FLIGHTS: usize = 30_000;
+
+    async fn broker_and_loader() -> (EmbeddedBroker, Loader) {
+        let broker = EmbeddedBroker::new(Arc::new(SystemClock::default()));
+        let topic = topics::topic("year.flights", 6, &[("retention.ms", "-1")]);
+        topics::create(&*broker.admin(), vec![topic.clone()]).await.unwrap();
+        (broker, Loader { application: "year".to_owned(), topic: topic.name, partitions: 6, rate: None })
+    }
+
+    fn some_flights() -> Vec<Flight> {
+        let mut flights = load().unwrap();
+        flights.truncate(FLIGHTS);
+        flights
+    }
+
+    /// How often each flight is in the topic, as a read_committed reader sees it.
+    async fn counts(broker: &EmbeddedBroker, topic: &Arc<str>) -> BTreeMap<Vec<u8>, usize> {
+        let mut counts = BTreeMap::new();
+        let count = |_: i32, record: &millstream::state::model::RawRecord<'_>| {
+            *counts.entry(record.value.unwrap().to_vec()).or_default() += 1;
+        };
+        outputs::read(broker, topic, count).await.unwrap();
+        counts
+    }
+
+    fn expected(flights: &[Flight]) -> BTreeMap<Vec<u8>, usize> {
+        let mut counts = BTreeMap::new();
+        for flight in flights {
+            *counts.entry(serde_json::to_vec(flight).unwrap()).or_default() += 1;
+        }
+        counts
+    }
+
+    #[tokio::test]
+    async fn loading_again_adds_nothing() {
+        let (broker, loader) = broker_and_loader().await;
+        let flights = some_flights();
+        assert_eq!(loader.load(&broker, &flights).await.unwrap(), Loaded::All { before: 0 });
+        assert_eq!(loader.load(&broker, &flights).await.unwrap(), Loaded::All { before: FLIGHTS as u64 });
+        assert_eq!(counts(&broker, &loader.topic).await, expected(&flights));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_loader_is_continued_where_it_was() {
+        let (broker, loader) = broker_and_loader().await;
+        let flights = some_flights();
+        let slow = Loader { rate: Some(20_000), ..loader.clone() };
+        tokio::select! {
+            _ = slow.load(&broker, &flights) => panic!("the rate leaves time to interrupt it"),
+            () = tokio::time::sleep(Duration::from_millis(700)) => {}
+        }
+        let Loaded::All { before } = loader.load(&broker, &flights).await.unwrap() else { panic!("nobody else loads") };
+        assert!(before > 0 && before < FLIGHTS as u64, "{before}");
+        assert_eq!(counts(&broker, &loader.topic).await, expected(&flights));
+    }
+
+    #[tokio::test]
+    async fn a_second_loader_takes_over_from_the_first() {
+        let (broker, loader) = broker_and_loader().await;
+        let flights = some_flights();
+        let slow = Loader { rate: Some(20_000), ..loader.clone() };
+        let second = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            loader.load(&broker, &flights).await.unwrap()
+        };
+        let (first, second) = tokio::join!(slow.load(&broker, &flights), second);
+        assert_eq!(first.unwrap(), Loaded::TakenOver);
+        assert!(matches!(second, Loaded::All { before: 1.. }));
+        assert_eq!(counts(&broker, &loader.topic).await, expected(&flights));
+    }
+}

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use millstream::broker::Broker;
+use millstream::broker::embedded::EmbeddedBroker;
+use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
+use millstream::clock::SystemClock;
 use millstream::prelude::*;
 use millstream_examples::drained::Status;
 use millstream_examples::topics;
@@ -28,8 +31,8 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
     let topics = Topics::of(&cli.application_id);
     let scratch = tempfile::tempdir().context("a folder for temporary files")?;
     let broker: Arc<dyn Broker> = match &cli.bootstrap_servers {
-        Some(servers) => Arc::new(KafkaBroker::connect(servers)?),
-        None => Arc::new(EmbeddedBroker::new()),
+        Some(servers) => Arc::new(KafkaBroker::new(KafkaSettings::new(servers))?),
+        None => Arc::new(EmbeddedBroker::new(Arc::new(SystemClock::default()))),
     };
     topics::create(&*broker.admin(), topics.to_create()).await?;
     let flights = if cli.no_produce { Vec::new() } else { data::load()? };
@@ -40,17 +43,19 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
         };
         return written;
     }
-    let streams = Streams::on(broker.clone(), topology::build(&topics)?, config(cli, scratch.path()))?;
+    let mut streams = Streams::on(broker.clone(), topology::build(&topics)?, config(cli, scratch.path()))?;
     streams.start()?;
     let progress = if cli.json || cli.follow { Progress::hidden() } else { Progress::over(flights.len() as u64) };
     let outcome = tokio::select! {
         outcome = work(cli, &*broker, &topics, &flights, &progress) => outcome,
-        failure = failed(&streams) => Err(failure),
+        // By itself it only stops when something failed; shutting down tells what.
+        _ = streams.wait_for(|state| state.is_final()) => Ok(Work::Failed),
         () = stop.wait() => Ok(Work::Interrupted),
     };
     progress.finish();
     streams.shutdown().await?;
     match outcome? {
+        Work::Failed => bail!("the application stopped"),
         Work::Interrupted if cli.follow => Ok(()),
         Work::Interrupted => bail!("interrupted before all flights were counted; start again to go on"),
         Work::Done => show(cli, &Summary::read(&*broker, &topics, start.elapsed()).await?),
@@ -60,6 +65,7 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
 enum Work {
     Done,
     Interrupted,
+    Failed,
 }
 
 /// Loads the flights while they are being processed, then waits until all are counted.
@@ -152,11 +158,6 @@ fn config(cli: &Cli, scratch: &std::path::Path) -> StreamsConfig {
         None if cli.bootstrap_servers.is_none() => config.state_dir(scratch),
         None => config,
     }
-}
-
-/// Waits until the application stops by itself, which only a failure makes it do.
-async fn failed(streams: &Streams) -> anyhow::Error {
-    streams.stopped().await
 }
 
 /// SIGTERM and Ctrl-C, listened for from the start: who asks early is heard too.

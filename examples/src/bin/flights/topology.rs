@@ -77,13 +77,13 @@ impl Topics {
 /// Builds the topology.
 pub(crate) fn build(topics: &Topics) -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
-    let flights = builder.stream::<String, Json<Flight>>(&topics.flights);
+    let flights = builder.stream::<String, Json<Flight>>(topics.flights.clone());
 
     flights
         .group_by_with(|_, flight| flight.0.origin.clone(), Grouped::named("by-origin"))
         .aggregate(Json::<Totals>::default, add, Materialized::named("by-origin"))
         .to_stream()
-        .to(&topics.by_origin);
+        .to(topics.by_origin.clone());
 
     flights
         .group_by_with(|_, flight| flight.0.origin.clone(), Grouped::named("by-origin-hour"))
@@ -91,18 +91,18 @@ pub(crate) fn build(topics: &Topics) -> anyhow::Result<Topology> {
         .aggregate(
             Json::<Totals>::default,
             add,
-            Materialized::named("by-origin-hour").logging("retention.ms", "-1"),
+            Materialized::named("by-origin-hour").topic_config("retention.ms", "-1"),
         )
         .to_stream()
         .select_key(|hour, _| format!("{}|{}", hour.key, time_of(hour.window.start)))
-        .to(&topics.by_origin_hour);
+        .to(topics.by_origin_hour.clone());
 
     flights
         .group_by_with(|_, flight| flight.0.carrier.clone(), Grouped::named("by-carrier"))
         .count(Materialized::named("by-carrier"))
         .to_stream()
         .map_values(|flights| flights.map(Json))
-        .to(&topics.by_carrier);
+        .to(topics.by_carrier.clone());
 
     Ok(builder.build()?)
 }
