@@ -72,7 +72,8 @@ impl Drained {
     async fn look(&self, admin: &dyn Admin, topic: &Arc<str>) -> Result<Option<TopicState>, BrokerError> {
         let described = ask(|| admin.describe_topics(vec![topic.clone()])).await?;
         let Some(found) = described.into_iter().next().flatten() else { return Ok(None) };
-        let partitions: Vec<_> = (0..found.partitions).map(|number| TopicPartition::new(topic.clone(), number)).collect();
+        let partitions: Vec<_> =
+            (0..found.partitions).map(|number| TopicPartition::new(topic.clone(), number)).collect();
         // The end is read first: what is stable or committed later than that covers all that lay before it.
         let ends = ask(|| admin.end_positions(partitions.clone(), Isolation::ReadUncommitted)).await?;
         let stable = ask(|| admin.end_positions(partitions.clone(), Isolation::ReadCommitted)).await?;

@@ -22,7 +22,9 @@ pub async fn create(admin: &dyn Admin, topics: Vec<NewTopic>) -> anyhow::Result<
     let outcomes = ask(|| admin.create_topics(topics.clone())).await?;
     for (topic, outcome) in topics.iter().zip(outcomes) {
         match outcome {
-            TopicOutcome::Created => tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic created"),
+            TopicOutcome::Created => {
+                tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic created")
+            }
             TopicOutcome::Existed => check_partitions(admin, topic).await?,
             TopicOutcome::Refused(reason) => bail!("the broker refuses to create topic {}: {reason}", topic.name),
         }

@@ -52,7 +52,11 @@ impl Summary {
     }
 
     fn write_table(&self, to: &mut String) -> std::fmt::Result {
-        writeln!(to, "{:<8} {:>9} {:>11} {:>14} {:>12}", "airport", "flights", "departures", "mean delay", "worst delay")?;
+        writeln!(
+            to,
+            "{:<8} {:>9} {:>11} {:>14} {:>12}",
+            "airport", "flights", "departures", "mean delay", "worst delay"
+        )?;
         for (origin, totals) in &self.origins {
             write!(to, "{origin:<8} {:>9} {:>11} ", totals.flights, totals.departures)?;
             writeln!(to, "{:>10} min {:>8} min", mean(totals), worst(totals))?;

@@ -47,7 +47,8 @@ mod tests {
             let before = totals.remove(&flight.origin).unwrap_or_default();
             totals.insert(flight.origin.clone(), before.with(&flight));
         }
-        let known = |flights, departures, delay_sum, max| Totals { flights, departures, delay_sum, delay_max: Some(max) };
+        let known =
+            |flights, departures, delay_sum, max| Totals { flights, departures, delay_sum, delay_max: Some(max) };
         assert_eq!(totals["EWR"], known(120_835, 117_596, 1_776_635, 1_126));
         assert_eq!(totals["JFK"], known(111_279, 109_416, 1_325_264, 1_301));
         assert_eq!(totals["LGA"], known(104_662, 101_509, 1_050_301, 911));
