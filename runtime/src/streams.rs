@@ -206,27 +206,20 @@ fn kafka(config: &StreamsConfig) -> Result<KafkaBroker, StreamsError> {
     })
 }
 
+#[cfg(feature = "rocksdb")]
+fn storage(identity: &Identity, config: &StreamsConfig) -> Arc<dyn Storage> {
+    use millstream_state::engine::{RocksSettings, RocksStorage};
+    let settings = RocksSettings {
+        block_cache: config.memory.block_cache,
+        write_buffers: config.memory.write_buffers,
+        ..RocksSettings::default()
+    };
+    Arc::new(RocksStorage::new(identity.tasks_dir(), &settings))
+}
+
+#[cfg(not(feature = "rocksdb"))]
 fn storage(_: &Identity, _: &StreamsConfig) -> Arc<dyn Storage> {
-    struct Nowhere;
-    impl Storage for Nowhere {
-        fn open(
-            &self,
-            _: &str,
-        ) -> Result<Box<dyn millstream_state::engine::Engine>, millstream_state::error::EngineError> {
-            Err(millstream_state::error::EngineError::Io {
-                action: "opening",
-                path: String::new(),
-                source: "engine not landed".into(),
-            })
-        }
-        fn destroy(&self, _: &str) -> Result<(), millstream_state::error::EngineError> {
-            Ok(())
-        }
-        fn tasks(&self) -> Result<Vec<String>, millstream_state::error::EngineError> {
-            Ok(Vec::new())
-        }
-    }
-    Arc::new(Nowhere)
+    Arc::new(millstream_state::engine::MemoryStorage::new())
 }
 
 fn check(config: &StreamsConfig) -> Result<(), StreamsError> {
