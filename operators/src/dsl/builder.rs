@@ -84,6 +84,7 @@ impl StreamsBuilder {
         let serdes = consumed.serdes_over(Serdes::default());
         let Consumed { reset, time, .. } = consumed;
         if let Some((node, port)) = graph.shared_source::<Port<Next<K, V>>>(&topics, types) {
+            graph.check_reset(node, reset);
             return KStream::new(self.graph.clone(), node, port, serdes);
         }
         let (key, value) = serdes.clone().required(&mut graph, &name);

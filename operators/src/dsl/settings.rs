@@ -177,6 +177,14 @@ pub struct Grouped<K, V> {
 
 settings!(Grouped, "the repartition topic and the stores of the group", {});
 
+impl<K, V> Grouped<K, V> {
+    /// These settings, under the other name if they have none.
+    pub(crate) fn or_name(mut self, other: &Given) -> Self {
+        self.name = self.name.or_else(|| other.clone());
+        self
+    }
+}
+
 /// How a stream is repartitioned (Kafka Streams' `Repartitioned`). The name becomes that of the topic.
 pub struct Repartitioned<K, V> {
     serdes: Serdes<K, V>,

@@ -10,6 +10,7 @@ use super::builder::{check_same_builder, stream_inlet};
 use super::grouped::KGroupedStream;
 use super::serdes::Serdes;
 use super::settings::{Grouped, Repartitioned};
+use crate::error::BuildError;
 use crate::ops::filter::Filter;
 use crate::ops::for_each::ForEach;
 use crate::ops::inlet::{InletSettings, TimeSource};
@@ -82,7 +83,8 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         self.port.add(node, Arc::new(move |chain| Rc::new(RefCell::new(make(chain))) as Next<K, V>));
     }
 
-    /// Gives the next operator that is added through this handle a name.
+    /// Gives the next operator that is added through this handle a name. For a repartition or a group it is the name of
+    /// the topic, as in [`Repartitioned::named`] and [`Grouped::named`].
     ///
     /// ```
     /// # use millstream_operators::dsl::StreamsBuilder;
@@ -214,7 +216,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         let serdes = repartitioned.serdes_over(self.serdes.clone());
         let prefix = {
             let mut graph = self.graph.lock();
-            let name = repartitioned.name.clone();
+            let name = repartitioned.name.clone().or_else(|| self.next_name.clone());
             name.unwrap_or_else(|| graph.names.generate(names::REPARTITION))
         };
         let names = self.graph.lock().names.repartition(&prefix);
@@ -231,6 +233,10 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     ) -> (NodeId, Port<Next<K, V>>) {
         let mut graph = self.graph.lock();
         let (key, value) = serdes.required(&mut graph, &names.sink);
+        if let Some(partitions) = settings.partitions.filter(|partitions| *partitions < 1) {
+            let reason = format!("topic {} cannot have {partitions} partitions; give it at least one", names.topic);
+            graph.fail(BuildError::BadSetting { node: names.sink.to_string(), reason });
+        }
         let time = TimeSource::Fail;
         let reader = InletSettings { node: names.source.clone(), key: key.clone(), value: value.clone(), time };
         let writer = Arc::new(OutletSettings {
@@ -274,6 +280,6 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// As [`KStream::group_by_key`], with settings. [`Grouped::known`] takes the serdes of the stream.
     pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
-        KGroupedStream::new(self, grouped)
+        KGroupedStream::new(self, grouped.or_name(&self.next_name))
     }
 }

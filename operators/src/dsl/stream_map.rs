@@ -152,6 +152,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         selector: impl Fn(&K, &V) -> L + Send + Sync + 'static,
         grouped: Grouped<L, V>,
     ) -> KGroupedStream<L, V> {
+        let grouped = grouped.or_name(&self.next_name);
         let named = Self { next_name: grouped.name.clone(), ..self.clone() };
         KGroupedStream::new(&named.select_key(selector), grouped)
     }

@@ -175,6 +175,16 @@ impl Graph {
         Some((found.node, found.port.downcast_ref::<P>()?.clone()))
     }
 
+    /// Checks that a call that shares a source wants it to begin where it begins.
+    pub(crate) fn check_reset(&mut self, node: NodeId, wanted: Option<OffsetReset>) {
+        let Kind::Source(source) = &self.nodes[node.0].kind else { return };
+        if source.reset != wanted {
+            let (node, first) = (source.name.to_string(), source.reset);
+            let reason = format!("it is read twice, with the offset resets {first:?} and {wanted:?}; use one of them");
+            self.fail(BuildError::BadSetting { node, reason });
+        }
+    }
+
     /// Lets later calls share a source.
     pub(crate) fn share_source<P: Send + 'static>(&mut self, node: NodeId, types: TypeId, port: P) {
         if let Kind::Source(source) = &self.nodes[node.0].kind {

@@ -8,10 +8,12 @@ use super::graph::NodeId;
 /// Builds one node (`N` is [`Next`](crate::push::Next) or [`NextApply`](crate::push::NextApply)) with all below it.
 pub(crate) type Factory<N> = Arc<dyn Fn(&mut ChainBuilder<'_>) -> N + Send + Sync>;
 
+type Children<N> = Vec<(NodeId, Factory<N>)>;
+
 /// The lower side of a node: factories of the nodes that it hands its records to.
 pub(crate) struct Port<N>(
     // Written only by the thread that builds the topology; afterwards chains read it on their workers' threads.
-    Arc<Mutex<Vec<(NodeId, Factory<N>)>>>,
+    Arc<Mutex<Children<N>>>,
 );
 
 impl<N> Clone for Port<N> {
