@@ -12,3 +12,8 @@ pub mod drained;
 pub mod logs;
 pub mod outputs;
 pub mod topics;
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
