@@ -50,6 +50,15 @@ impl Task {
         Ok(best.filter(|_| now.since(since) >= wait))
     }
 
+    /// The timestamp of the record that would be processed next; `None` if none waits, or if another input is waited
+    /// for.
+    ///
+    /// # Errors
+    /// If the time of a waiting record cannot be told.
+    pub fn next_timestamp(&mut self, now: Monotonic) -> Result<Option<Timestamp>, TaskError> {
+        Ok(self.choose(now)?.map(|(_, timestamp)| timestamp))
+    }
+
     fn head_time(&mut self, index: usize) -> Result<Option<Timestamp>, TaskError> {
         loop {
             match self.inputs[index].head_time(&mut self.chain) {

@@ -1,0 +1,172 @@
+//! The test driver's face.
+
+use std::cell::RefCell;
+use std::ops::Bound;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_operators::context::Dropped;
+use millstream_operators::topology::Topology;
+use millstream_state::engine::Direction;
+use millstream_state::model::Timestamp;
+use millstream_state::serdes::{DefaultSerde, SerdeRef};
+use millstream_state::store::StoreKind;
+
+use super::core::Core;
+use super::{
+    RawTestRecord, TestConfig, TestError, TestInputTopic, TestKeyValueStore, TestOutputTopic, TestWindowStore,
+};
+
+/// Drives a topology without a broker (Kafka Streams' `TopologyTestDriver`).
+pub struct TopologyTestDriver {
+    core: Rc<RefCell<Core>>,
+}
+
+impl TopologyTestDriver {
+    /// A driver over empty stores and topics.
+    ///
+    /// # Errors
+    /// If the stores cannot be opened.
+    pub fn new(topology: Topology, config: TestConfig) -> Result<Self, TestError> {
+        Ok(Self { core: Rc::new(RefCell::new(Core::new(topology, &config)?)) })
+    }
+
+    /// A topic to hand records in to, with the serdes of the types.
+    pub fn input_topic<K: DefaultSerde, V: DefaultSerde>(&self, topic: &str) -> TestInputTopic<K, V> {
+        self.input_topic_with(topic, K::serde(), V::serde())
+    }
+
+    /// A topic to hand records in to, with these serdes.
+    pub fn input_topic_with<K, V>(&self, topic: &str, key: SerdeRef<K>, value: SerdeRef<V>) -> TestInputTopic<K, V> {
+        TestInputTopic::new(self.core.clone(), topic.into(), key, value)
+    }
+
+    /// A topic to read records from, with the serdes of the types.
+    pub fn output_topic<K: DefaultSerde, V: DefaultSerde>(&self, topic: &str) -> TestOutputTopic<K, V> {
+        self.output_topic_with(topic, K::serde(), V::serde())
+    }
+
+    /// A topic to read records from, with these serdes. Internal topics can be read too, by their full names.
+    pub fn output_topic_with<K, V>(&self, topic: &str, key: SerdeRef<K>, value: SerdeRef<V>) -> TestOutputTopic<K, V> {
+        TestOutputTopic::new(self.core.clone(), topic.into(), key, value)
+    }
+
+    /// Hands in a record as bytes and processes it to the end.
+    ///
+    /// # Errors
+    /// If the topology does not read the topic, or fails on the record.
+    pub fn pipe_raw(&self, topic: &str, record: RawTestRecord) -> Result<(), TestError> {
+        self.core.borrow_mut().pipe(topic, record)
+    }
+
+    /// Everything the topology has written to a topic so far, read or not.
+    pub fn written(&self, topic: &str) -> Vec<RawTestRecord> {
+        let core = self.core.borrow();
+        core.written().find(|(name, _)| &***name == topic).map(|(_, records)| records.to_vec()).unwrap_or_default()
+    }
+
+    /// The topics the topology has written to so far, changelogs and repartition topics included, with the number of
+    /// their records.
+    pub fn written_topics(&self) -> Vec<(Arc<str>, usize)> {
+        self.core.borrow().written().map(|(topic, records)| (topic.clone(), records.len())).collect()
+    }
+
+    /// Moves the wall clock on, lets the topology act on it, and processes what comes of that.
+    ///
+    /// # Errors
+    /// If the topology fails.
+    pub fn advance_wall_clock(&self, by: Duration) -> Result<(), TestError> {
+        self.core.borrow_mut().advance_wall_clock(by)
+    }
+
+    /// The wall-clock time now.
+    pub fn wall_clock(&self) -> Timestamp {
+        self.core.borrow().wall_clock()
+    }
+
+    /// Records dropped so far, by reason.
+    pub fn dropped(&self) -> Dropped {
+        self.core.borrow().dropped()
+    }
+
+    /// The text of the topology's description.
+    pub fn describe(&self) -> String {
+        self.core.borrow().topology().describe().to_owned()
+    }
+
+    /// The names of all stores.
+    pub fn stores(&self) -> Vec<Arc<str>> {
+        self.core.borrow().store_specs().map(|spec| spec.name.clone()).collect()
+    }
+
+    /// Everything a store holds, as bytes: key-value stores in the order of the keys, window stores with all windows
+    /// that have not expired.
+    ///
+    /// # Errors
+    /// If there is no such store, or it cannot be read.
+    pub fn store_bytes(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TestError> {
+        let mut core = self.core.borrow_mut();
+        let windows = matches!(core.store_kind(store, "open")?, StoreKind::Window(_) | StoreKind::TimestampedWindow(_));
+        let (id, state) = core.store(store, "open")?;
+        let entries = if windows {
+            let ever = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+            state.stores.window_fetch_all(id, ever, Direction::Forward)?
+        } else {
+            state.stores.scan(id, (Bound::Unbounded, Bound::Unbounded), Direction::Forward)?
+        };
+        entries
+            .map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())).map_err(TestError::from))
+            .collect()
+    }
+
+    /// A key-value store, plain or timestamped, with the serdes of the types.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn key_value_store<K, V>(&self, store: &str) -> Result<TestKeyValueStore<K, V>, TestError>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.key_value_store_with(store, K::serde(), V::serde())
+    }
+
+    /// A key-value store, plain or timestamped, with these serdes.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn key_value_store_with<K, V>(
+        &self,
+        store: &str,
+        key: SerdeRef<K>,
+        value: SerdeRef<V>,
+    ) -> Result<TestKeyValueStore<K, V>, TestError> {
+        TestKeyValueStore::new(self.core.clone(), store, key, value)
+    }
+
+    /// A window store, plain or timestamped, with the serdes of the types.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn window_store<K, V>(&self, store: &str) -> Result<TestWindowStore<K, V>, TestError>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.window_store_with(store, K::serde(), V::serde())
+    }
+
+    /// A window store, plain or timestamped, with these serdes.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn window_store_with<K, V>(
+        &self,
+        store: &str,
+        key: SerdeRef<K>,
+        value: SerdeRef<V>,
+    ) -> Result<TestWindowStore<K, V>, TestError> {
+        TestWindowStore::new(self.core.clone(), store, key, value)
+    }
+}

@@ -1,0 +1,36 @@
+//! Records as a test hands them in and reads them back.
+
+use millstream_state::model::{Headers, Timestamp};
+
+/// A record with typed key and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRecord<K, V> {
+    /// The key.
+    pub key: K,
+    /// The value.
+    pub value: V,
+    /// The record's time.
+    pub timestamp: Timestamp,
+    /// The record's headers.
+    pub headers: Headers,
+}
+
+impl<K, V> TestRecord<K, V> {
+    /// A record of this time without headers.
+    pub fn new(key: K, value: V, timestamp: Timestamp) -> Self {
+        Self { key, value, timestamp, headers: Headers::new() }
+    }
+}
+
+/// A record as bytes, as it lies in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawTestRecord {
+    /// The key's bytes; `None` is Kafka's null.
+    pub key: Option<Vec<u8>>,
+    /// The value's bytes; `None` is Kafka's null.
+    pub value: Option<Vec<u8>>,
+    /// The record's time; `None` where the writer left it to the producer.
+    pub timestamp: Option<Timestamp>,
+    /// The record's headers.
+    pub headers: Headers,
+}
