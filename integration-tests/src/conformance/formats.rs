@@ -1,0 +1,152 @@
+//! The files that are no topologies: hashes, partitions and the bytes of keys and values.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow};
+use millstream::partitioner;
+use millstream::state::context::StateContext;
+use millstream::state::engine::MemoryEngine;
+use millstream::state::key_order;
+use millstream::state::model::{Timestamp, Window, Windowed};
+use millstream::state::serdes;
+use millstream::state::store::{
+    CacheBudget, Changelog, KeyValue, Persistence, Stamped, StoreId, StoreKind, StoreSpec, TaskStores, WindowShape,
+};
+use serde_json::Value;
+
+use super::compare::Difference;
+use super::typed::{hex, unhex};
+
+/// What came of a file of formats.
+pub(crate) struct Checked {
+    /// How many rows were compared.
+    pub(crate) rows: usize,
+    /// Sections whose formats do not exist here yet.
+    pub(crate) not_covered: Vec<String>,
+    /// The first difference.
+    pub(crate) difference: Option<Difference>,
+}
+
+type Check = fn(&Value) -> Result<Option<Difference>>;
+
+const WINDOWED: &[(&str, Check)] = &[
+    ("window_store_key", window_store_key),
+    ("time_windowed_serde", time_windowed),
+    ("timestamped_value", timestamped_value),
+    ("segments", segment),
+];
+
+/// Checks `partitioner.json` or `windowed-keys.json`; `None` for a file of formats that do not exist here.
+pub(crate) fn check(case: &str, file: &Value) -> Result<Option<Checked>> {
+    match case {
+        "partitioner" => partitions(file).map(Some),
+        "windowed-keys" => windowed_keys(file).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn partitions(file: &Value) -> Result<Checked> {
+    let counts = rows(file, "partition_counts")?;
+    let mut checked = Checked { rows: 0, not_covered: Vec::new(), difference: None };
+    for row in rows(file, "keys")? {
+        let key = bytes(row, "key_hex")?;
+        checked.rows += 1;
+        let hash = i64::from(partitioner::murmur2(&key) as i32);
+        let mut differences = vec![differ(row, "murmur2", &Value::from(hash))];
+        for (index, count) in counts.iter().enumerate() {
+            let count = i32::try_from(count.as_i64().unwrap_or(1))?;
+            let partition = partitioner::partition_of(&key, count);
+            if row["partitions"][index] != Value::from(partition) {
+                let place = format!("key {}, {count} partitions", hex(&key));
+                differences.push(Some(Difference::new(place, &row["partitions"][index], partition)));
+            }
+        }
+        checked.difference = checked.difference.or_else(|| differences.into_iter().flatten().next());
+    }
+    Ok(checked)
+}
+
+fn windowed_keys(file: &Value) -> Result<Checked> {
+    let sections = file.as_object().ok_or_else(|| anyhow!("not an object"))?;
+    let mut checked = Checked { rows: 0, not_covered: Vec::new(), difference: None };
+    for (name, content) in sections.iter().filter(|(name, content)| content.is_array() && *name != "sections") {
+        let Some((_, check)) = WINDOWED.iter().find(|(known, _)| known == name) else {
+            checked.not_covered.push(name.clone());
+            continue;
+        };
+        for (index, row) in content.as_array().into_iter().flatten().enumerate() {
+            checked.rows += 1;
+            if let Some(mut difference) = check(row).with_context(|| format!("{name}, row {index}"))? {
+                difference.place = format!("{name}, row {index}: {}", difference.place);
+                checked.difference.get_or_insert(difference);
+            }
+        }
+    }
+    Ok(checked)
+}
+
+fn window_store_key(row: &Value) -> Result<Option<Difference>> {
+    let sequence = u32::try_from(number(row, "seqnum")?)?;
+    let key =
+        key_order::window_key(&bytes(row, "key_hex")?, Timestamp::from_millis(number(row, "window_start")?), sequence);
+    Ok(differ(row, "store_key_hex", &Value::from(hex(&key))))
+}
+
+fn time_windowed(row: &Value) -> Result<Option<Difference>> {
+    let (start, end) = (number(row, "start")?, number(row, "end")?);
+    let serde = serdes::time_windowed(serdes::byte_vec(), Some(end - start));
+    let window = Window { start: Timestamp::from_millis(start), end: Timestamp::from_millis(end) };
+    let key = Windowed { key: bytes(row, "key_hex")?, window };
+    let mut encoded = Vec::new();
+    serde.encode(&key, &mut encoded)?;
+    let read = serde.decode(Some(&encoded))?;
+    if read != key {
+        return Ok(Some(Difference::new("read back", format!("{key:?}"), format!("{read:?}"))));
+    }
+    Ok(differ(row, "bytes_hex", &Value::from(hex(&encoded))))
+}
+
+/// The bytes of a value in a timestamped store, and in its changelog.
+fn timestamped_value(row: &Value) -> Result<Option<Difference>> {
+    let spec = StoreSpec {
+        name: "s".into(),
+        kind: StoreKind::TimestampedKeyValue,
+        persistence: Persistence::InMemory,
+        changelog: Changelog::Topic(BTreeMap::new()),
+        cached: false,
+    };
+    let stores = TaskStores::open(std::slice::from_ref(&spec), Box::new(MemoryEngine::new()))?;
+    let mut cx = StateContext::new(stores);
+    let (id, time) = (StoreId(0), Timestamp::from_millis(number(row, "timestamp")?));
+    let mut store = KeyValue::new(id, &spec, serdes::byte_vec(), serdes::byte_vec(), &CacheBudget::new(0));
+    let key = b"k".to_vec();
+    store.put(&mut cx, &key, Some(Stamped::new(bytes(row, "value_hex")?, time)))?;
+    let mut stored = Vec::new();
+    cx.stores.get(id, &key, &mut stored)?;
+    let changed = cx.changes.get(0).ok_or_else(|| anyhow!("no changelog record"))?;
+    let logged_at = changed.meta.timestamp.map(Timestamp::millis);
+    Ok(differ(row, "store_value_hex", &Value::from(hex(&stored)))
+        .or_else(|| differ(row, "changelog_value_hex", &Value::from(changed.value.map(hex))))
+        .or_else(|| differ(row, "changelog_record_timestamp", &Value::from(logged_at))))
+}
+
+fn segment(row: &Value) -> Result<Option<Difference>> {
+    let shape = WindowShape::new(1, number(row, "retention_ms")?);
+    Ok(differ(row, "window_segment_interval_ms", &Value::from(shape.segment_interval)))
+}
+
+fn differ(row: &Value, field: &str, is: &Value) -> Option<Difference> {
+    (row[field] != *is).then(|| Difference::new(format!("{field} of {row}"), &row[field], is))
+}
+
+fn rows<'a>(file: &'a Value, name: &str) -> Result<&'a [Value]> {
+    file[name].as_array().map(Vec::as_slice).ok_or_else(|| anyhow!("no list {name:?}"))
+}
+
+fn bytes(row: &Value, field: &str) -> Result<Vec<u8>> {
+    unhex(row[field].as_str().ok_or_else(|| anyhow!("no text {field:?} in {row}"))?)
+}
+
+fn number(row: &Value, field: &str) -> Result<i64> {
+    row[field].as_i64().ok_or_else(|| anyhow!("no number {field:?} in {row}"))
+}

@@ -1,0 +1,126 @@
+//! Judges one file: builds its topology, plays its runs, and finds the first difference.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use millstream::state::engine::{MemoryStorage, Storage};
+use serde_json::Value;
+
+use super::cases::{self, Journal};
+use super::compare::{self, Difference, Order, SinkTypes};
+use super::formats;
+use super::play;
+use super::stores;
+use super::typed::Type;
+use super::vector::{CaseFile, Run};
+
+/// What came of a file.
+pub(crate) enum Verdict {
+    /// All of it is as recorded; `loose` runs only up to the order of keys within a cache flush.
+    Passed { runs: usize, loose: usize, note: Option<String> },
+    /// Something differs.
+    Failed { runs: usize, report: String },
+    /// The operators of the case do not exist here yet.
+    NotCovered,
+}
+
+/// Judges the text of a file.
+pub(crate) fn judge(text: &str) -> Result<Verdict> {
+    let value: Value = serde_json::from_str(text).context("not JSON")?;
+    let case = value["case"].as_str().ok_or_else(|| anyhow!("no field \"case\""))?.to_owned();
+    if value.get("runs").is_none() {
+        return judge_formats(&case, &value);
+    }
+    if !cases::covers(&case) {
+        return Ok(Verdict::NotCovered);
+    }
+    let file: CaseFile = serde_json::from_value(value).context("not a case file")?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| judge_case(&file)));
+    outcome.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Ok(Verdict::Failed { runs: 0, report: format!("panicked: {message}") })
+    })
+}
+
+fn judge_formats(case: &str, value: &Value) -> Result<Verdict> {
+    let Some(checked) = formats::check(case, value)? else { return Ok(Verdict::NotCovered) };
+    Ok(match checked.difference {
+        Some(difference) => Verdict::Failed { runs: 0, report: difference.to_string() },
+        None => {
+            let skipped = match checked.not_covered.as_slice() {
+                [] => String::new(),
+                sections => format!("; sections not covered: {}", sections.join(" ")),
+            };
+            Verdict::Passed { runs: 0, loose: 0, note: Some(format!("{} rows{skipped}", checked.rows)) }
+        }
+    })
+}
+
+fn judge_case(file: &CaseFile) -> Result<Verdict> {
+    let topology = cases::build(file, &Journal::default())?;
+    let described = topology.describe().to_string();
+    if let Some(difference) = describe(&file.describe, &described) {
+        return Ok(Verdict::Failed { runs: 0, report: difference.to_string() });
+    }
+    let sinks: SinkTypes = file
+        .sinks
+        .iter()
+        .map(|sink| Ok((sink.topic.clone(), (Type::parse(&sink.key)?, Type::parse(&sink.value)?))))
+        .collect::<Result<_>>()?;
+    let mut loose = 0;
+    for (index, run) in file.runs.iter().enumerate() {
+        match judge_run(file, run, &sinks).with_context(|| format!("run {}", run.label()))? {
+            Agreement::Exact => {}
+            Agreement::UpToKeyOrder => loose += 1,
+            Agreement::None(difference) => {
+                return Ok(Verdict::Failed { runs: index + 1, report: format!("run {}, {difference}", run.label()) });
+            }
+        }
+    }
+    Ok(Verdict::Passed { runs: file.runs.len(), loose, note: None })
+}
+
+enum Agreement {
+    Exact,
+    UpToKeyOrder,
+    None(Difference),
+}
+
+fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes) -> Result<Agreement> {
+    let journal = Journal::default();
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let driver = play::driver(file, cases::build(file, &journal)?, storage)?;
+    let played = play::play(file, run, &driver)?;
+    let mut agreement = Agreement::Exact;
+    if let Some(difference) = compare::records(run, sinks, &played, Order::Exact)? {
+        let cached = file.config.get("statestore.cache.max.bytes").and_then(Value::as_i64).unwrap_or(0) > 0;
+        if !cached || compare::records(run, sinks, &played, Order::PerKey)?.is_some() {
+            return Ok(Agreement::None(difference));
+        }
+        agreement = Agreement::UpToKeyOrder;
+    }
+    if let Some(should) = &run.side_effects {
+        let is = journal.take();
+        if let Some(index) = (0..should.len().max(is.len())).find(|&index| should.get(index) != is.get(index)) {
+            let show = |list: &[String]| list.get(index).cloned().unwrap_or_else(|| "none".to_owned());
+            let place = format!("side effect {index}");
+            return Ok(Agreement::None(Difference::new(place, show(should), show(&is))));
+        }
+    }
+    if run.error.is_some() {
+        return Ok(agreement);
+    }
+    let difference = stores::compare(&driver, run)?;
+    Ok(difference.map_or(agreement, Agreement::None))
+}
+
+fn describe(should: &str, is: &str) -> Option<Difference> {
+    let mut lines = should.lines().zip(is.lines()).enumerate();
+    if let Some((index, (should, is))) = lines.find(|(_, (should, is))| should != is) {
+        return Some(Difference::new(format!("describe, line {}", index + 1), should, is));
+    }
+    (should != is)
+        .then(|| Difference::new("describe, after the common lines", format!("{should:?}"), format!("{is:?}")))
+}
