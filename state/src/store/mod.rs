@@ -9,6 +9,8 @@ mod segments;
 mod spec;
 mod stamped;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod typed;
 mod window;
 
