@@ -149,10 +149,10 @@ impl Uncommitted {
         };
         let entries = sorted.range::<[u8], _>(range);
         let own =
-            |(key, index): (&Box<[u8]>, &u32)| (key.clone(), self.value(&self.slots[*index as usize]).map(Box::from));
+            |(key, index): (&[u8], &u32)| (Box::from(key), self.value(&self.slots[*index as usize]).map(Box::from));
         match direction {
-            Direction::Forward => Box::new(entries.map(own)),
-            Direction::Backward => Box::new(entries.rev().map(own)),
+            Direction::Forward => Box::new(entries.map(|(key, index)| (&**key, index)).map(own)),
+            Direction::Backward => Box::new(entries.rev().map(|(key, index)| (&**key, index)).map(own)),
         }
     }
 

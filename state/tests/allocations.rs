@@ -1,6 +1,7 @@
 //! The hot path of an aggregation must not ask for memory.
 
 #![allow(unsafe_code, reason = "a counting allocator cannot be written without it")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

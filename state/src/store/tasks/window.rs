@@ -12,6 +12,14 @@ use crate::key_order::{WindowKey, split_window_key, window_key};
 use crate::merge::Merge;
 use crate::model::Timestamp;
 
+/// Where and which way a scan of windows goes.
+struct Wanted<'k> {
+    range: KeyRange<'k>,
+    /// Of window starts, both included.
+    times: (Timestamp, Timestamp),
+    direction: Direction,
+}
+
 impl Store {
     fn split<'k>(&self, key: &'k [u8]) -> Result<WindowKey<'k>, StateError> {
         split_window_key(key).ok_or_else(|| StateError::Format {
@@ -123,7 +131,7 @@ impl TaskStores {
         let last = window_key(key, bound(to), u32::MAX);
         let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
         let key = key.to_vec();
-        self.segments_scan(store, range, (from, to), direction, move |found| found == key)
+        self.segments_scan(store, Wanted { range, times: (from, to), direction }, move |found| found == key)
     }
 
     /// The windows of the keys between two (both included, `None` is open) that start between `from` and `to`: by
@@ -143,7 +151,7 @@ impl TaskStores {
         let within = move |key: &[u8]| {
             least.as_deref().is_none_or(|least| key >= least) && most.as_deref().is_none_or(|most| key <= most)
         };
-        self.segments_scan(store, (first, Bound::Unbounded), times, direction, within)
+        self.segments_scan(store, Wanted { range: (first, Bound::Unbounded), times, direction }, within)
     }
 
     /// The windows of all keys that start between `from` and `to`: by segment, then by key.
@@ -162,9 +170,7 @@ impl TaskStores {
     fn segments_scan<'s>(
         &'s mut self,
         store: StoreId,
-        range: KeyRange<'_>,
-        (from, to): (Timestamp, Timestamp),
-        direction: Direction,
+        Wanted { range, times: (from, to), direction }: Wanted<'_>,
         wanted: impl Fn(&[u8]) -> bool + 's,
     ) -> Result<StoreScan<'s>, StateError> {
         let segments = self.store_mut(store)?.window_mut()?;
@@ -180,11 +186,10 @@ impl TaskStores {
         }
         let this: &'s Self = self;
         let store = this.store(store)?;
-        let segments = store.window()?;
         let (first, last) = (range.0.map(<[u8]>::to_vec), range.1.map(<[u8]>::to_vec));
         let scans = ids.into_iter().flat_map(move |id| {
             let range = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
-            this.segment_scan(store, segments, id, range, direction)
+            this.segment_scan(store, id, range, direction)
         });
         Ok(Box::new(scans.filter(move |entry| {
             match entry {
@@ -198,11 +203,11 @@ impl TaskStores {
     fn segment_scan<'s>(
         &'s self,
         store: &'s Store,
-        segments: &'s Segments,
         id: i64,
         range: KeyRange<'_>,
         direction: Direction,
     ) -> StoreScan<'s> {
+        let Body::Window(segments) = &store.body else { return Box::new(std::iter::empty()) };
         let base: Scan<'s> = match segments.committed.get(&id) {
             Some(&family) => match self.engine(store).scan(family, range, direction) {
                 Ok(scan) => scan,
