@@ -1,7 +1,7 @@
 //! The operators, one file each: what runs inside a task.
 //!
-//! A node's file holds its struct, its [`Process`](crate::push::Process) or [`Apply`](crate::push::Apply), and its
-//! tests. The methods that put them into a topology, with their documentation, are in [`dsl`](crate::dsl).
+//! A node's file holds its struct and its [`Process`](crate::push::Process) or [`Apply`](crate::push::Apply). The methods that put them into a topology, with their documentation, are in [`dsl`](crate::dsl);
+//! their tests drive whole chains, in `tests/`.
 
 pub(crate) mod aggregate;
 pub(crate) mod branch;
@@ -22,6 +22,3 @@ pub(crate) mod table_map_values;
 pub(crate) mod table_source;
 pub(crate) mod to_stream;
 pub(crate) mod window;
-
-#[cfg(test)]
-pub(crate) mod testing;

@@ -1,1 +1,0 @@
-//! A chain under test, with what it needs around it.
