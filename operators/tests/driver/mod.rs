@@ -1,5 +1,7 @@
 //! Runs a topology by hand: one task per sub-topology, on the memory engine, with repartition topics in between.
 
+#![allow(clippy::expect_used, reason = "a failure here is to stop the test")]
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -15,19 +17,19 @@ use millstream_state::store::{CacheBudget, TaskStores};
 
 /// A record in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Where it was written; internal topics go by their short name.
-    pub topic: String,
+    pub(crate) topic: String,
     /// The key's bytes.
-    pub key: Option<Vec<u8>>,
+    pub(crate) key: Option<Vec<u8>>,
     /// The value's bytes.
-    pub value: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
     /// Its time.
-    pub timestamp: i64,
+    pub(crate) timestamp: i64,
     /// Its headers.
-    pub headers: Headers,
+    pub(crate) headers: Headers,
     /// What a partitioner chose.
-    pub partition: Option<i32>,
+    pub(crate) partition: Option<i32>,
 }
 
 struct Task {
@@ -37,13 +39,13 @@ struct Task {
 }
 
 /// The tasks of a topology.
-pub struct Driver {
+pub(crate) struct Driver {
     tasks: Vec<Task>,
     written: Vec<Written>,
 }
 
 /// The bytes of a value of a type with a serde.
-pub fn bytes<T: DefaultSerde>(value: &T) -> Option<Vec<u8>> {
+pub(crate) fn bytes<T: DefaultSerde>(value: &T) -> Option<Vec<u8>> {
     let serde = T::serde();
     if serde.is_null(value) {
         return None;
@@ -54,18 +56,18 @@ pub fn bytes<T: DefaultSerde>(value: &T) -> Option<Vec<u8>> {
 }
 
 /// The value of these bytes.
-pub fn value<T: DefaultSerde>(bytes: Option<&[u8]>) -> T {
+pub(crate) fn value<T: DefaultSerde>(bytes: Option<&[u8]>) -> T {
     T::serde().decode(bytes).expect("bytes of this type")
 }
 
 impl Driver {
     /// The program without a record cache.
-    pub fn new(program: impl FnOnce(&StreamsBuilder)) -> Self {
+    pub(crate) fn new(program: impl FnOnce(&StreamsBuilder)) -> Self {
         Self::cached(0, program)
     }
 
     /// The program with a record cache of this size, flushed by [`Driver::commit`].
-    pub fn cached(cache: usize, program: impl FnOnce(&StreamsBuilder)) -> Self {
+    pub(crate) fn cached(cache: usize, program: impl FnOnce(&StreamsBuilder)) -> Self {
         let builder = StreamsBuilder::new();
         program(&builder);
         let topology = builder.build().expect("the topology can run");
@@ -81,12 +83,12 @@ impl Driver {
     }
 
     /// Processes one record to the end, through repartition topics too.
-    pub fn pipe<K: DefaultSerde, V: DefaultSerde>(&mut self, topic: &str, key: K, value: V, timestamp: i64) {
+    pub(crate) fn pipe<K: DefaultSerde, V: DefaultSerde>(&mut self, topic: &str, key: K, value: V, timestamp: i64) {
         self.try_pipe(topic, (bytes(&key), bytes(&value)), timestamp, &Headers::new()).expect("it is processed");
     }
 
     /// As [`Driver::pipe`], with bytes and headers, and with what went wrong.
-    pub fn try_pipe(
+    pub(crate) fn try_pipe(
         &mut self,
         topic: &str,
         (key, value): (Option<Vec<u8>>, Option<Vec<u8>>),
@@ -105,7 +107,7 @@ impl Driver {
     }
 
     /// Flushes the caches, as a commit does.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         for index in 0..self.tasks.len() {
             let Task { chain, cx, .. } = &mut self.tasks[index];
             chain.flush(cx).expect("it flushes");
@@ -120,7 +122,7 @@ impl Driver {
     }
 
     /// What was written to this topic since the last call, with its time.
-    pub fn read<K: DefaultSerde, V: DefaultSerde>(&mut self, topic: &str) -> Vec<(K, V, i64)> {
+    pub(crate) fn read<K: DefaultSerde, V: DefaultSerde>(&mut self, topic: &str) -> Vec<(K, V, i64)> {
         self.read_raw(topic)
             .into_iter()
             .map(|record| (value(record.key.as_deref()), value(record.value.as_deref()), record.timestamp))
@@ -128,14 +130,14 @@ impl Driver {
     }
 
     /// What was written to this topic since the last call.
-    pub fn read_raw(&mut self, topic: &str) -> Vec<Written> {
+    pub(crate) fn read_raw(&mut self, topic: &str) -> Vec<Written> {
         let (read, rest) = std::mem::take(&mut self.written).into_iter().partition(|record| record.topic == topic);
         self.written = rest;
         read
     }
 
     /// How many records were dropped, over all tasks.
-    pub fn dropped(&self) -> Dropped {
+    pub(crate) fn dropped(&self) -> Dropped {
         self.tasks.iter().fold(Dropped::default(), |sum, task| Dropped {
             null: sum.null + task.cx.dropped.null,
             late: sum.late + task.cx.dropped.late,
@@ -144,7 +146,7 @@ impl Driver {
     }
 
     /// The names and values of the times that operators keep, over all tasks.
-    pub fn operator_times(&self) -> Vec<(String, i64)> {
+    pub(crate) fn operator_times(&self) -> Vec<(String, i64)> {
         let times = |task: &Task| {
             let slots = task.chain.operator_slots().iter().map(|slot| slot.to_string());
             slots.zip(task.cx.operator_times.iter().map(|time| time.millis())).collect::<Vec<_>>()
@@ -203,7 +205,7 @@ impl Task {
 }
 
 /// Headers with one entry.
-pub fn header(name: &str, text: &'static str) -> Headers {
+pub(crate) fn header(name: &str, text: &'static str) -> Headers {
     let mut headers = Headers::new();
     headers.add(name, Some(Bytes::from_static(text.as_bytes())));
     headers
