@@ -8,6 +8,7 @@
 //! ```
 
 mod effects;
+pub mod ledger;
 mod storage;
 
 use std::sync::Arc;
@@ -126,6 +127,18 @@ impl Simulation {
         }
     }
 
+    /// Whether a process has ended.
+    pub fn has_stopped(&self, index: usize) -> bool {
+        self.state(index).is_none_or(State::is_final)
+    }
+
+    /// Whether all these processes run, each with a part of the partitions.
+    pub fn tasks_are_shared(&self, indexes: &[usize]) -> bool {
+        let (_, members) = self.broker.group_members(&self.config.application_id);
+        let running = indexes.iter().all(|index| self.state(*index) == Some(State::Running));
+        running && members.len() == indexes.len() && members.values().all(|held| !held.is_empty())
+    }
+
     /// Kills a process: nothing is said to anybody, its connections are cut.
     pub fn kill(&mut self, index: usize) {
         let process = &mut self.processes[index];
@@ -144,9 +157,7 @@ impl Simulation {
             let Some(instance) = &mut process.instance else { continue };
             match instance.step(now) {
                 Step::Progress => progress = true,
-                Step::WaitUntil(_) => {}
-                Step::Stopped if process.effects.crashed() => {}
-                Step::Stopped => {}
+                Step::WaitUntil(_) | Step::Stopped => {}
             }
             if process.effects.crashed() {
                 crashed.push(index);

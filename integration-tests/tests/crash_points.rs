@@ -1,0 +1,72 @@
+//! Two workers stepped in one thread on the embedded broker: a crash between each pair of effects of start, commit,
+//! rebalance and restore, one run per point; and a lost answer to each broker call. Each run must count every record
+//! once, in outputs, changelogs and stores alike.
+
+use std::time::Duration;
+
+use millstream_integration_tests::sim::{Plan, Simulation, ledger};
+
+const INPUTS: u64 = 40;
+
+/// One process works; a second one joins when half is done and gets half of the tasks, which it restores; the first
+/// loses its disk and comes back; both stop cleanly.
+fn scenario(first: Plan, second: Plan, cached: bool) -> Result<[u64; 2], String> {
+    let mut config = ledger::config();
+    if !cached {
+        config.memory.record_cache = 0;
+    }
+    let mut sim = Simulation::new(ledger::topology(), config);
+    ledger::create_topics(&sim.broker);
+    ledger::produce(&sim.broker, 0..INPUTS / 2);
+    let a = sim.start("a", first);
+    let limit = Duration::from_secs(120);
+    if !sim.run_until(limit, |sim| ledger::is_done(&sim.broker)) {
+        return Err(format!("the first half is not done: {:?} {:?}", sim.state(a), sim.error(a)));
+    }
+    ledger::produce(&sim.broker, INPUTS / 2..INPUTS);
+    let b = sim.start("b", second);
+    let effects = [sim.effects(a).count(), sim.effects(b).count()];
+    if !sim.run_until(limit, |sim| ledger::is_done(&sim.broker) && sim.tasks_are_shared(&[a, b])) {
+        let about = [a, b].map(|at| format!("{:?} {:?}", sim.state(at), sim.error(at)));
+        return Err(format!("the second half is not done: {about:?}"));
+    }
+    let effects = [sim.effects(a).count().max(effects[0]), sim.effects(b).count()];
+    for process in [a, b] {
+        sim.shut_down(process);
+        if !sim.run_until(limit, |sim| sim.has_stopped(process)) {
+            return Err(format!("process {process} does not stop: {:?}", sim.state(process)));
+        }
+    }
+    ledger::check(&sim, 2, INPUTS, !cached)?;
+    Ok(effects)
+}
+
+fn every_point(plan: impl Fn(u64) -> Plan, what: &str) {
+    let mut failures = Vec::new();
+    let mut runs = 0;
+    for cached in [false, true] {
+        let [first, second] = scenario(Plan::Nothing, Plan::Nothing, cached).expect("the run without faults");
+        assert!(first > 50 && second > 20, "too few effects to mean anything: {first} and {second}");
+        for (process, effects) in [(0, first), (1, second)] {
+            for at in 0..effects {
+                let plans = if process == 0 { (plan(at), Plan::Nothing) } else { (Plan::Nothing, plan(at)) };
+                runs += 1;
+                if let Err(error) = scenario(plans.0, plans.1, cached) {
+                    failures.push(format!("{what} {at} of process {process} (cached {cached}): {error}"));
+                }
+            }
+        }
+    }
+    println!("{what}: {runs} runs, {} failed", failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_crash_before_any_effect_counts_every_record_once() {
+    every_point(Plan::CrashBefore, "crash before effect");
+}
+
+#[test]
+fn a_lost_answer_to_any_call_counts_every_record_once() {
+    every_point(Plan::LoseAnswer, "lost answer to effect");
+}
