@@ -5,9 +5,26 @@ use std::sync::Arc;
 
 use super::chain::InletFactory;
 use super::graph::NodeId;
-use super::physical::{Destination, PhysicalGraph, Role};
-use super::spec::{SinkSpec, SourceSpec, SubTopologySpec};
+use super::physical::{Destination, Physical, PhysicalGraph, Role};
+use super::spec::{SinkSpec, SourceSpec, SubTopologySpec, TopicRef};
 use super::sub_topology::SubTopology;
+
+/// The topics whose records reach a node. A store holds a key in one task only if all of them put it into the same
+/// partition; Kafka Streams checks this for joins alone, and counts a key twice where a merge breaks it.
+fn upstream(graph: &PhysicalGraph, node: &Physical) -> Vec<TopicRef> {
+    let mut topics = Vec::new();
+    let mut open = node.parents.clone();
+    while let Some(index) = open.pop() {
+        let parent = &graph.nodes[index];
+        if let Role::Source { topics: read, .. } = &parent.role {
+            topics.extend(read.iter().cloned());
+        }
+        open.extend(&parent.parents);
+    }
+    topics.sort();
+    topics.dedup();
+    topics
+}
 
 /// The nodes of each sub-topology; sub-topologies are numbered by their first node, upstream before downstream.
 pub(crate) fn groups(graph: &PhysicalGraph) -> Vec<Vec<usize>> {
@@ -78,6 +95,10 @@ fn describe_group(graph: &PhysicalGraph, id: u32, group: &[usize]) -> (SubTopolo
                     if !spec.stores.contains(store) {
                         spec.stores.push(store.clone());
                     }
+                }
+                let read_together = upstream(graph, node);
+                if !stores.is_empty() && read_together.len() > 1 && !spec.copartitioned.contains(&read_together) {
+                    spec.copartitioned.push(read_together);
                 }
             }
             Role::Sink { topic, repartition } => {

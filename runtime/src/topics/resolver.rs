@@ -65,6 +65,10 @@ impl Resolver {
     pub fn poll(&mut self, now: Monotonic) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
         match &mut self.step {
             Step::Describing(ticket) => match ticket.poll() {
+                None if now >= self.deadline => {
+                    let reason = "it has not answered so far";
+                    self.again(BrokerError::new(ErrorClass::Retriable, "describing topics", reason), now)
+                }
                 None => Ok(None),
                 Some(Ok(described)) => self.described(described),
                 Some(Err(error)) => self.again(error, now),
