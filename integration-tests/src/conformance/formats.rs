@@ -56,7 +56,7 @@ fn partitions(file: &Value) -> Result<Checked> {
         for (index, count) in counts.iter().enumerate() {
             let count = i32::try_from(count.as_i64().unwrap_or(1))?;
             let partition = partitioner::partition_of(&key, count);
-            if row["partitions"][index] != Value::from(partition) {
+            if row["partitions"][index] != partition {
                 let place = format!("key {}, {count} partitions", hex(&key));
                 differences.push(Some(Difference::new(place, &row["partitions"][index], partition)));
             }

@@ -15,10 +15,31 @@ use millstream_state::store::StoreKind;
 
 use super::core::Core;
 use super::{
-    RawTestRecord, TestConfig, TestError, TestInputTopic, TestKeyValueStore, TestOutputTopic, TestWindowStore,
+    RawEntry, RawTestRecord, TestConfig, TestError, TestInputTopic, TestKeyValueStore, TestOutputTopic, TestWindowStore,
 };
 
 /// Drives a topology without a broker (Kafka Streams' `TopologyTestDriver`).
+///
+/// ```
+/// use millstream::prelude::*;
+/// use millstream::testing::{TestConfig, TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// builder
+///     .stream::<String, String>("lines")
+///     .flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+///     .group_by(|_, word| word.clone())
+///     .count(Materialized::named("counts"))
+///     .to_stream()
+///     .to("word-counts");
+/// let driver = TopologyTestDriver::new(builder.build()?, TestConfig::default())?;
+/// driver.input_topic("lines").pipe("a".to_owned(), "to be or not to be".to_owned())?;
+///
+/// let counts = driver.output_topic::<String, i64>("word-counts").read_key_values_to_list()?;
+/// assert_eq!(counts.last(), Some(&("be".to_owned(), 2)));
+/// assert_eq!(driver.key_value_store::<String, i64>("counts")?.get(&"to".to_owned())?, Some(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct TopologyTestDriver {
     core: Rc<RefCell<Core>>,
 }
@@ -105,7 +126,7 @@ impl TopologyTestDriver {
     ///
     /// # Errors
     /// If there is no such store, or it cannot be read.
-    pub fn store_bytes(&self, store: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TestError> {
+    pub fn store_bytes(&self, store: &str) -> Result<Vec<RawEntry>, TestError> {
         let mut core = self.core.borrow_mut();
         let windows = matches!(core.store_kind(store, "open")?, StoreKind::Window(_) | StoreKind::TimestampedWindow(_));
         let (id, state) = core.store(store, "open")?;

@@ -50,8 +50,14 @@ pub enum TestError {
     State(#[from] StateError),
     /// The topology failed, as it would in production.
     #[error(transparent)]
-    Task(#[from] TaskError),
+    Task(Box<TaskError>),
     /// A record could not be handed on.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+impl From<TaskError> for TestError {
+    fn from(source: TaskError) -> Self {
+        Self::Task(Box::new(source))
+    }
 }

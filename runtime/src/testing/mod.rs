@@ -20,6 +20,9 @@ mod unit;
 pub use config::TestConfig;
 pub use driver::TopologyTestDriver;
 pub use error::TestError;
-pub use record::{RawTestRecord, TestRecord};
+pub use record::{RawEntry, RawTestRecord, TestRecord};
 pub use store::{TestKeyValueStore, TestWindowStore, WindowEntry};
 pub use topic::{TestInputTopic, TestOutputTopic};
+
+#[cfg(test)]
+mod tests;

@@ -34,3 +34,6 @@ pub struct RawTestRecord {
     /// The record's headers.
     pub headers: Headers,
 }
+
+/// A key and a value as a store keeps them.
+pub type RawEntry = (Vec<u8>, Vec<u8>);
