@@ -168,6 +168,15 @@ impl TestReader<'_> {
     /// If the queue fails or the end is not reached.
     pub fn to_end(&mut self) -> anyhow::Result<Vec<Record>> {
         let end = self.scene.end(&self.partition, self.isolation)?;
+        self.to(end)
+    }
+
+    /// Reads up to an offset. After a transaction only this is certain: a broker answers a commit before it has written
+    /// the markers, so that the end may still be the one before.
+    ///
+    /// # Errors
+    /// As [`Self::to_end`].
+    pub fn to(&mut self, end: i64) -> anyhow::Result<Vec<Record>> {
         let mut records = Vec::new();
         self.scene.until(&format!("{} to be read up to {end}", self.partition), || {
             while let Some(batch) = self.queue.drain(100)? {
@@ -176,6 +185,14 @@ impl TestReader<'_> {
             Ok((self.queue.position().number() >= end).then_some(()))
         })?;
         Ok(records)
+    }
+
+    /// The values up to an offset, as text.
+    ///
+    /// # Errors
+    /// As [`Self::to_end`].
+    pub fn texts_to(&mut self, end: i64) -> anyhow::Result<Vec<String>> {
+        Ok(texts(&self.to(end)?))
     }
 
     /// The values up to the present end, as text.

@@ -172,6 +172,17 @@ impl<'a> Scene<'a> {
         Ok(ends.first().context("no end position")?.number())
     }
 
+    /// Waits until a partition ends there for those who read committed data: a broker writes the markers of a
+    /// transaction after it has answered.
+    ///
+    /// # Errors
+    /// If it does not come to that.
+    pub fn until_stable(&self, partition: &TopicPartition, end: i64) -> Outcome {
+        self.until(&format!("{partition} to be stable up to {end}"), || {
+            Ok((self.end(partition, Isolation::ReadCommitted)? == end).then_some(()))
+        })
+    }
+
     /// The start of a partition.
     ///
     /// # Errors

@@ -300,17 +300,18 @@ impl Group {
 
     /// Whether this member may commit under this generation.
     pub(super) fn check_owner(&self, member: &str, generation: i32) -> Result<(), BrokerError> {
-        let (class, reason) = if self.fenced.contains(member) {
-            (ErrorClass::InstanceFenced, "another process has joined with this member's group.instance.id".to_owned())
+        let reason = if self.fenced.contains(member) {
+            // The member itself is told that another process has its identity; for a commit it is stale like any other.
+            "another process has joined with this member's group.instance.id".to_owned()
         } else if !self.members.contains_key(member) {
-            (ErrorClass::MemberFenced, "the group does not know this member".to_owned())
+            "the group does not know this member".to_owned()
         } else if generation != self.generation {
-            (ErrorClass::MemberFenced, format!("the group is at generation {}", self.generation))
+            format!("the group is at generation {}", self.generation)
         } else {
             return Ok(());
         };
         let call = format!("commit for group {} by member {member}, generation {generation}", self.name);
-        Err(BrokerError::new(class, call, reason))
+        Err(BrokerError::new(ErrorClass::MemberFenced, call, reason))
     }
 
     /// The members and what they hold.
