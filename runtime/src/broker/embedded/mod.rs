@@ -31,6 +31,9 @@ mod segment;
 mod topic;
 mod transactions;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
