@@ -101,11 +101,6 @@ impl<'a> Scene<'a> {
         if self.signal.wait(PATIENCE) { Ok(()) } else { bail!("{what}: no wake within {PATIENCE:?}") }
     }
 
-    /// Forgets wakes that came before.
-    pub fn forget_wakes(&self) {
-        self.signal.wait(Duration::ZERO);
-    }
-
     /// The broker's answer, good or bad.
     ///
     /// # Errors

@@ -168,18 +168,20 @@ impl Group {
         }
     }
 
-    /// The member has let go.
-    pub(super) fn acknowledge(&mut self, id: &str, now: Monotonic, topics: &Topics, outbox: &mut Outbox) {
-        let Some(member) = self.members.get_mut(id) else { return };
+    /// The member has let go. `false` if that comes too late: the group has dropped it.
+    pub(super) fn acknowledge(&mut self, id: &str, now: Monotonic, topics: &Topics, outbox: &mut Outbox) -> bool {
+        let Some(member) = self.members.get_mut(id) else { return false };
         if !matches!(member.phase, Phase::Revoking { .. }) {
-            return;
+            return true;
         }
         if member.leaving.is_some() {
-            return self.remove(id, now, topics, outbox);
+            self.remove(id, now, topics, outbox);
+        } else {
+            member.assigned.clear();
+            member.phase = Phase::Joined;
+            self.complete(topics, outbox);
         }
-        member.assigned.clear();
-        member.phase = Phase::Joined;
-        self.complete(topics, outbox);
+        true
     }
 
     /// Lets the member go, after it has let go of what it holds.

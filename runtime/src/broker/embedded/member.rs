@@ -135,13 +135,13 @@ impl Member for EmbeddedMember {
         if !self.connection.is_alive() {
             return;
         }
-        self.holds = false;
-        self.connection.shared().with(|cluster| {
+        let in_time = self.connection.shared().with(|cluster| {
             let Cluster { groups, topics, outbox, time, .. } = cluster;
-            if let Some(group) = groups.get_mut(self.settings.group.as_str()) {
-                group.acknowledge(&self.id, time.now, topics, outbox);
-            }
+            let group = groups.get_mut(self.settings.group.as_str());
+            group.is_some_and(|group| group.acknowledge(&self.id, time.now, topics, outbox))
         });
+        // Too late: the next poll tells of the loss.
+        self.holds &= !in_time;
     }
 
     fn commit(&mut self, offsets: Vec<OffsetCommit>, ownership: &Ownership) -> Ticket<()> {

@@ -4,6 +4,7 @@ mod faults;
 mod log;
 mod membership;
 mod range;
+mod speed;
 mod time;
 
 use std::collections::BTreeMap;
