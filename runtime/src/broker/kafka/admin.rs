@@ -286,7 +286,7 @@ impl Calls {
         self.retry(self.timeout, || {
             let committed_only = isolation == Isolation::ReadCommitted;
             let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, self.timeout)
-                .map_err(|failure| failure.error("list offsets"))?;
+                .map_err(|failure| failure.error(format!("list offsets of {}", names(partitions))))?;
             let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
             answers.map(|(partition, element)| position_of(partition, element)).collect()
         })
@@ -327,6 +327,10 @@ impl Calls {
             }
         }
     }
+}
+
+fn names(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn position_of(partition: &TopicPartition, element: Option<Element>) -> Result<Position, BrokerError> {
