@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager, WriteOptions};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LogLevel, LruCacheOptions, Options,
+    WriteBufferManager, WriteOptions,
+};
 
 /// The bounds of all databases of one instance together. Every field is a ceiling, in bytes unless it says otherwise.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ impl Default for RocksSettings {
             block_cache: 64 << 20,
             write_buffers: 32 << 20,
             write_buffer: 16 << 20,
-            wal: 32 << 20,
+            wal: 16 << 20,
             open_files: 256,
             background_jobs: 2,
         }
@@ -43,7 +46,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(settings: &RocksSettings) -> Arc<Self> {
-        let cache = Cache::new_lru_cache(settings.block_cache);
+        let cache = cache(settings.block_cache);
         // A stall would block the worker for a flush of another task; the bound is kept by flushing early instead.
         let stall = false;
         let buffers =
@@ -79,6 +82,14 @@ fn limits(options: &mut Options, settings: &RocksSettings) {
     options.set_recycle_log_file_num(0);
 }
 
+/// Few shards: with the default of 64 the filter of one file fills a whole shard and nothing stays in it.
+fn cache(bytes: usize) -> Cache {
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(bytes);
+    options.set_num_shard_bits(2);
+    Cache::new_lru_cache_opts(&options)
+}
+
 fn tables(cache: &Cache) -> BlockBasedOptions {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
@@ -87,6 +98,11 @@ fn tables(cache: &Cache) -> BlockBasedOptions {
     tables.set_optimize_filters_for_memory(true);
     // Indexes and filters count into the cache, or memory would grow with the number of files.
     tables.set_cache_index_and_filter_blocks(true);
+    tables.set_cache_index_and_filter_blocks_with_high_priority(true);
+    // In parts of a few kilobytes: the filter of a large file would push everything else out of a small cache.
+    tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    tables.set_partition_filters(true);
+    tables.set_metadata_block_size(4 << 10);
     tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
     tables.set_pin_top_level_index_and_filter(true);
     tables
