@@ -32,6 +32,10 @@ const CALLS_WAITING: usize = 64;
 /// How long looking up a topic may take.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the reports thread waits at a time; it ends after the last such wait. rdkafka spins through the last
+/// millisecond of each, hence not shorter.
+const REPORTS_POLL: Duration = Duration::from_millis(500);
+
 enum Call {
     Init(Completer<()>),
     Flush(Completer<()>),
@@ -92,7 +96,7 @@ impl KafkaProducer {
         spawn(format!("calls {name}"), move || caller.serve(&served)).map_err(|error| failed(call(), error))?;
         spawn(format!("reports {name}"), move || {
             while !stop.load(Ordering::Acquire) {
-                reporter.poll(Duration::from_millis(100));
+                reporter.poll(REPORTS_POLL);
             }
         })
         .map_err(|error| failed(call(), error))?;
