@@ -165,6 +165,9 @@ fn topics_are_described_with_id_partitions_and_settings() {
 
     let described = wait(admin.describe_topics(vec![unique("missing"), name.clone()])).unwrap();
     assert_eq!(described[0], None);
+    let missing = TopicPartition::new(unique("missing"), 0);
+    let error = wait(admin.end_positions(vec![missing], Isolation::ReadCommitted)).unwrap_err();
+    assert_eq!(error.class, ErrorClass::UnknownTopic, "{error}");
     let first = described[1].clone().unwrap();
     assert_eq!((&first.name, first.partitions), (&name, 3));
     assert_eq!(first.config["retention.ms"], "-1");
@@ -203,6 +206,9 @@ fn a_reader_of_committed_records_passes_aborted_ones_and_control_records() {
     let mut queue = committed.assign(&partition, Position::START).unwrap();
     assert_eq!(read_until(&mut *queue, Position::new(5)), ["a", "b"]);
     assert_eq!(queue.position(), Position::new(5));
+
+    // The high watermark is 6, but what is open is not there for this reader.
+    assert_eq!(until("the end", || queue.end()), Position::new(5));
 
     let mut all = broker.fetcher(Isolation::ReadUncommitted, Wake::nobody()).unwrap();
     let mut everything = all.assign(&partition, Position::START).unwrap();

@@ -286,10 +286,29 @@ impl Calls {
         self.retry(self.timeout, || {
             let committed_only = isolation == Isolation::ReadCommitted;
             let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, self.timeout)
-                .map_err(|failure| failure.error(format!("list offsets of {}", names(partitions))))?;
+                .map_err(|failure| self.without_leader(partitions, failure))?;
             let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
             answers.map(|(partition, element)| position_of(partition, element)).collect()
         })
+    }
+
+    /// librdkafka says the same of topics that do not exist and of leaders that are being elected.
+    fn without_leader(&self, partitions: &[TopicPartition], failure: Failure) -> BrokerError {
+        if failure.code != RDKafkaErrorCode::NoEnt {
+            return failure.error("list offsets");
+        }
+        let topics: Vec<Arc<str>> = partitions.iter().map(|partition| partition.topic.clone()).collect();
+        let found = match self.found(&topics) {
+            Ok(found) => found,
+            Err(error) => return error,
+        };
+        let exists = |partition: &&TopicPartition| {
+            found.get(&*partition.topic).is_some_and(|(_, partitions)| partition.partition < *partitions)
+        };
+        match partitions.iter().find(|partition| !exists(partition)) {
+            Some(partition) => no_answer(partition),
+            None => BrokerError::new(ErrorClass::Retriable, "list offsets", failure.reason),
+        }
     }
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, BrokerError> {
@@ -329,17 +348,17 @@ impl Calls {
     }
 }
 
-fn names(partitions: &[TopicPartition]) -> String {
-    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
 fn position_of(partition: &TopicPartition, element: Option<Element>) -> Result<Position, BrokerError> {
     let call = || format!("list offsets of {partition}");
     match element {
         Some(element) if element.code == RDKafkaErrorCode::NoError => Ok(Position::new(element.offset)),
         Some(element) => Err(Failure::of(element.code).error(call())),
-        None => Err(Failure::of(RDKafkaErrorCode::UnknownPartition).error(call())),
+        None => Err(no_answer(partition)),
     }
+}
+
+fn no_answer(partition: &TopicPartition) -> BrokerError {
+    Failure::of(RDKafkaErrorCode::UnknownTopicOrPartition).error(format!("list offsets of {partition}"))
 }
 
 fn committed_of(

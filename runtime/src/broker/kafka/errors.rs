@@ -93,12 +93,9 @@ fn class_of_code(code: Code) -> Option<ErrorClass> {
 /// Codes whose errors carry no flags.
 fn class_of_condition(code: Code) -> ErrorClass {
     match code {
-        // `NoEnt` is how librdkafka's admin client says it of a list of partitions of which none exists.
-        Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::UnknownPartition
-        | Code::UnknownTopicId
-        | Code::NoEnt => ErrorClass::UnknownTopic,
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
+            ErrorClass::UnknownTopic
+        }
         Code::RebalanceInProgress => ErrorClass::MemberFenced,
         Code::BrokerTransportFailure
         | Code::AllBrokersDown

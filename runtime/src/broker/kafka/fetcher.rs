@@ -16,11 +16,12 @@ use crate::broker::{BrokerError, ErrorClass, Fetcher, Isolation, PartitionQueue,
 /// A [`Fetcher`] over one client.
 pub(super) struct KafkaFetcher {
     consumer: Arc<native::Consumer>,
+    isolation: Isolation,
     assigned: HashSet<TopicPartition>,
     wake: Wake,
 }
 
-struct UntilUnassigned;
+struct UntilUnassigned(Isolation);
 
 impl Tenure for UntilUnassigned {
     fn is_current(&self) -> bool {
@@ -29,6 +30,10 @@ impl Tenure for UntilUnassigned {
 
     fn polls(&self) -> bool {
         true
+    }
+
+    fn reads_committed(&self) -> bool {
+        self.0 == Isolation::ReadCommitted
     }
 }
 
@@ -39,7 +44,7 @@ impl KafkaFetcher {
             Consuming::without_group(),
         )
         .map_err(|error| config::not_made("make a fetcher", &error))?;
-        Ok(Self { consumer: Arc::new(consumer), assigned: HashSet::new(), wake })
+        Ok(Self { consumer: Arc::new(consumer), isolation, assigned: HashSet::new(), wake })
     }
 }
 
@@ -49,8 +54,13 @@ impl Fetcher for KafkaFetcher {
         if self.assigned.contains(partition) {
             return Err(BrokerError::new(ErrorClass::Fatal, call(), "the partition is assigned already"));
         }
-        let queue = KafkaQueue::detach(&self.consumer, partition.clone(), Box::new(UntilUnassigned), self.wake.clone())
-            .ok_or_else(|| BrokerError::new(ErrorClass::Fatal, call(), "the partition has no queue"))?;
+        let queue = KafkaQueue::detach(
+            &self.consumer,
+            partition.clone(),
+            Box::new(UntilUnassigned(self.isolation)),
+            self.wake.clone(),
+        )
+        .ok_or_else(|| BrokerError::new(ErrorClass::Fatal, call(), "the partition has no queue"))?;
         offsets::single(partition, from)
             .and_then(|list| self.consumer.incremental_assign(&list))
             .map_err(|error| Failure::from(error).error(call()))?;

@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::errors::Failure;
 use super::native::{self, Consumer, GroupMetadata};
-use super::queue::{KafkaQueue, Tenure, seek_until_started};
+use super::queue::{KafkaQueue, Tenure, astray, seek_until_started};
 use super::{Consuming, offsets};
 use crate::broker::{
     Assigned, AssignedPartition, BrokerError, Committed, Completer, ErrorClass, OffsetCommit, Ownership, Wake,
@@ -103,6 +103,10 @@ impl Tenure for Term {
 
     fn polls(&self) -> bool {
         false
+    }
+
+    fn reads_committed(&self) -> bool {
+        true
     }
 }
 
@@ -284,8 +288,10 @@ impl Membership {
         }
         // A poll that served a rebalance answers like one that found nothing: a few, and the rest after the nap.
         for _ in 0..4 {
-            if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
-                self.report(error);
+            match consumer.poll(Duration::ZERO) {
+                None => {}
+                Some(Ok(_)) => self.fail(astray(format!("membership of group {}", self.group))),
+                Some(Err(error)) => self.report(error),
             }
         }
         let pending = self.state().pending.take();

@@ -17,6 +17,7 @@
 mod admin;
 mod config;
 mod consuming;
+mod end;
 mod errors;
 mod fetcher;
 mod member;

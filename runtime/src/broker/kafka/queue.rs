@@ -15,6 +15,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::end::EndOfStable;
 use super::errors::Failure;
 use super::native::{self, Messages, Queue};
 use super::offsets;
@@ -33,6 +34,9 @@ pub(super) trait Tenure: Send {
 
     /// Whether nobody else polls the client's common queue.
     fn polls(&self) -> bool;
+
+    /// Whether the client reads committed records only.
+    fn reads_committed(&self) -> bool;
 }
 
 /// The queue of one partition.
@@ -43,6 +47,8 @@ pub(super) struct KafkaQueue {
     name: CString,
     list: TopicPartitionList,
     tenure: Box<dyn Tenure>,
+    /// For readers of committed records.
+    stable: Option<EndOfStable>,
     position: Position,
     /// Paused since the assignment: the first seek lets it go.
     idle: bool,
@@ -60,6 +66,7 @@ impl KafkaQueue {
         tenure: Box<dyn Tenure>,
         wake: Wake,
     ) -> Option<Self> {
+        let stable = tenure.reads_committed().then(|| EndOfStable::of(&partition));
         let name = CString::new(&*partition.topic).ok()?;
         let list = offsets::without_offsets([&partition]);
         let queue = Queue::detach(consumer, &partition.topic, partition.partition)?;
@@ -72,6 +79,7 @@ impl KafkaQueue {
             name,
             list,
             tenure,
+            stable,
             position,
             idle: true,
             failed: None,
@@ -174,8 +182,11 @@ impl PartitionQueue for KafkaQueue {
         }
         if self.tenure.polls() {
             // Errors of the client as a whole; those of the partition come through its queue.
-            while let Some(Err(error)) = self.consumer().poll(Duration::ZERO) {
-                tracing::debug!(%error, "the fetching client reports an error");
+            while let Some(polled) = self.consumer().poll(Duration::ZERO) {
+                match polled {
+                    Ok(_) => return Err(astray(self.call())),
+                    Err(error) => tracing::debug!(%error, "the fetching client reports an error"),
+                }
             }
         }
         match self.take(max) {
@@ -206,7 +217,11 @@ impl PartitionQueue for KafkaQueue {
     }
 
     fn end(&self) -> Option<Position> {
-        native::watermarks(self.consumer(), &self.name, self.partition.partition).1
+        let high = native::watermarks(self.consumer(), &self.name, self.partition.partition).1?;
+        match &self.stable {
+            Some(stable) => stable.get(self.consumer(), self.position, high),
+            None => Some(high),
+        }
     }
 
     fn set_wake(&mut self, wake: Wake) {
@@ -252,6 +267,11 @@ pub(super) fn seek_until_started(
         patience -= pause;
         std::thread::park_timeout(pause);
     }
+}
+
+/// A record that came through the client's common queue, which no partition forwards to. It is gone, so nobody may go on.
+pub(super) fn astray(call: String) -> BrokerError {
+    BrokerError::new(ErrorClass::Fatal, call, "a record came through a queue that nobody reads")
 }
 
 static NO_HEADERS: Headers = Headers::new();

@@ -2,14 +2,16 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-use super::{Failure, NO_ERROR, millis, outcome, read_error, text};
+use super::{Consumer, Failure, NO_ERROR, millis, outcome, read_error, text};
 
 /// What frees itself with a function of librdkafka's.
 struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
@@ -171,13 +173,11 @@ pub(crate) fn elements(list: &TopicPartitionList) -> Vec<Element> {
     }
 }
 
-/// Offsets by the specification in each of the list's elements, in no order.
-pub(crate) fn list_offsets<C: ClientContext>(
+fn offset_options<C: ClientContext>(
     client: &Client<C>,
-    wanted: &TopicPartitionList,
     committed_only: bool,
     timeout: Duration,
-) -> Result<Vec<Element>, Failure> {
+) -> Result<Options, Failure> {
     use sys::rd_kafka_IsolationLevel_t as level;
     let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout)?;
     let level = if committed_only {
@@ -185,18 +185,71 @@ pub(crate) fn list_offsets<C: ClientContext>(
     } else {
         level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
     };
-    // SAFETY: options and list live until the call has copied them; what is read belongs to the answer, which lives to
-    // the end of this function.
+    // SAFETY: the options are live; the error is ours.
+    unsafe { outcome(sys::rd_kafka_AdminOptions_set_isolation_level(options.ptr(), level))? };
+    Ok(options)
+}
+
+fn read_offsets(answer: &Answer) -> Vec<Element> {
+    // SAFETY: the answer is live, and what is read belongs to it. For an answer to another question there is no result,
+    // and the list is empty.
     unsafe {
-        outcome(sys::rd_kafka_AdminOptions_set_isolation_level(options.ptr(), level))?;
-        let answer = ask(client, timeout, |client, queue| {
-            sys::rd_kafka_ListOffsets(client, wanted.ptr(), options.ptr(), queue);
-        })?;
         let result = sys::rd_kafka_event_ListOffsets_result(answer.ptr());
+        if result.is_null() {
+            return Vec::new();
+        }
         let mut count = 0;
         let list = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
         let infos = slice(list, count).iter();
-        Ok(infos.map(|&info| read_element(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info))).collect())
+        infos.map(|&info| read_element(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info))).collect()
+    }
+}
+
+/// Offsets by the specification in each of the list's elements, in no order.
+pub(crate) fn list_offsets<C: ClientContext>(
+    client: &Client<C>,
+    wanted: &TopicPartitionList,
+    committed_only: bool,
+    timeout: Duration,
+) -> Result<Vec<Element>, Failure> {
+    let options = offset_options(client, committed_only, timeout)?;
+    let answer = ask(client, timeout, |client, queue| {
+        // SAFETY: options and list live until the call has copied them.
+        unsafe { sys::rd_kafka_ListOffsets(client, wanted.ptr(), options.ptr(), queue) };
+    })?;
+    Ok(read_offsets(&answer))
+}
+
+/// A question for a last stable offset, under way.
+pub(crate) struct StableEnd {
+    queue: Owned<sys::rd_kafka_queue_t>,
+    // The queue belongs to the client.
+    #[allow(dead_code, reason = "held for its life time only")]
+    consumer: Arc<Consumer>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread.
+unsafe impl Send for StableEnd {}
+
+impl StableEnd {
+    /// Asks for the end of the list's one partition, not waiting for the answer.
+    pub(crate) fn ask(consumer: &Arc<Consumer>, wanted: &TopicPartitionList, timeout: Duration) -> Option<Self> {
+        let client = consumer.client();
+        let options = offset_options(client, true, timeout).ok()?;
+        // SAFETY: the client is live, the queue is ours; options and list live until the call has copied them.
+        unsafe {
+            let queue = Owned::new(sys::rd_kafka_queue_new(client.native_ptr()), sys::rd_kafka_queue_destroy).ok()?;
+            sys::rd_kafka_ListOffsets(client.native_ptr(), wanted.ptr(), options.ptr(), queue.ptr());
+            Some(Self { queue, consumer: consumer.clone() })
+        }
+    }
+
+    /// The answer: `None` while there is none, `Some(None)` if it failed.
+    pub(crate) fn poll(&self) -> Option<Option<i64>> {
+        // SAFETY: the queue is live; the event, if there is one, is ours.
+        let answer = unsafe { Owned::new(sys::rd_kafka_queue_poll(self.queue.ptr(), 0), sys::rd_kafka_event_destroy) };
+        let element = read_offsets(&answer.ok()?).pop();
+        Some(element.filter(|element| element.code == RDKafkaErrorCode::NoError).map(|element| element.offset))
     }
 }
 

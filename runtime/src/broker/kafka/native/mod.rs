@@ -16,7 +16,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::BaseProducer;
 use rdkafka_sys as sys;
 
-pub(super) use admin::{Element, describe_topics, elements, group_offsets, list_offsets};
+pub(super) use admin::{Element, StableEnd, describe_topics, elements, group_offsets, list_offsets};
 pub(super) use consume::{GroupMetadata, Messages, Queue, WakeSlot, position, watermarks};
 pub(super) use produce::{
     Topic, abort_transaction, begin_transaction, commit_transaction, flush, init_transactions, queued, send_offsets,
