@@ -122,7 +122,8 @@ fn read(broker: &EmbeddedBroker, topic: &str) -> Vec<LogRecord> {
         .collect()
 }
 
-type Table = BTreeMap<Vec<u8>, i64>;
+/// Counts by key bytes.
+pub type Table = BTreeMap<Vec<u8>, i64>;
 
 fn count(bytes: &[u8]) -> i64 {
     i64::from_be_bytes(bytes.try_into().unwrap_or_default())
@@ -165,11 +166,27 @@ fn expected(inputs: u64) -> (Table, Table) {
 /// # Errors
 /// The first difference.
 pub fn check(simulation: &Simulation, processes: usize, inputs: u64, each: bool) -> Result<(), String> {
+    let (words, windows) = check_topics(&simulation.broker, inputs, each)?;
+    let (mut in_words, mut in_windows) = (Table::new(), Table::new());
+    for partition in 0..PARTITIONS {
+        let owner = |task: &str| latest(simulation, processes, task);
+        collect(&mut owner(&format!("1_{partition}"))?, "words", &mut in_words)?;
+        collect(&mut owner(&format!("0_{partition}"))?, "windows", &mut in_windows)?;
+    }
+    differ("store words", &in_words, &words)?;
+    differ("store windows", &in_windows, &windows)
+}
+
+fn differ(what: &str, found: &Table, wanted: &Table) -> Result<(), String> {
+    if found == wanted { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {wanted:?}")) }
+}
+
+/// Compares outputs and changelogs with what `inputs` inputs must give; answers what the stores must hold.
+///
+/// # Errors
+/// The first difference.
+pub fn check_topics(broker: &EmbeddedBroker, inputs: u64, each: bool) -> Result<(Table, Table), String> {
     let (words, windows) = expected(inputs);
-    let differ = |what: &str, found: &Table, wanted: &Table| {
-        if found == wanted { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {wanted:?}")) }
-    };
-    let broker = &simulation.broker;
     differ("topic words", &table(&read(broker, "words"), "topic words", each)?, &words)?;
     differ("topic windows", &table(&read(broker, "windows"), "topic windows", each)?, &windows)?;
     differ("changelog of words", &table(&read(broker, "ledger-words-changelog"), "changelog of words", each)?, &words)?;
@@ -178,14 +195,7 @@ pub fn check(simulation: &Simulation, processes: usize, inputs: u64, each: bool)
     let stored_windows: Table = windows.iter().map(with_sequence).collect();
     let changelog = table(&read(broker, "ledger-windows-changelog"), "changelog of windows", each)?;
     differ("changelog of windows", &changelog, &stored_windows)?;
-    let (mut in_words, mut in_windows) = (Table::new(), Table::new());
-    for partition in 0..PARTITIONS {
-        let owner = |task: &str| latest(simulation, processes, task);
-        collect(&mut owner(&format!("1_{partition}"))?, "words", &mut in_words)?;
-        collect(&mut owner(&format!("0_{partition}"))?, "windows", &mut in_windows)?;
-    }
-    differ("store words", &in_words, &words)?;
-    differ("store windows", &in_windows, &stored_windows)
+    Ok((words, stored_windows))
 }
 
 /// The stores of a task at the process that was the last to commit it.

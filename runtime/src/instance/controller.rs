@@ -277,7 +277,7 @@ impl Controller {
             Phase::Stopping => {
                 let stopped = self.status.iter().all(|status| status.gone);
                 if stopped {
-                    self.parked.clear();
+                    self.close_parked();
                     self.member = None;
                     self.set_state(if self.error.is_some() { State::Error } else { State::NotRunning });
                 }
@@ -459,6 +459,15 @@ impl Controller {
                 }
             },
             _ => false,
+        }
+    }
+
+    /// Closes the stores so that the next start finds everything in its place and has nothing to replay.
+    fn close_parked(&mut self) {
+        for (id, mut task) in std::mem::take(&mut self.parked) {
+            if let Err(error) = task.cx.state.stores.sync() {
+                tracing::warn!(task = %id, "the stores could not be synced; their tail will be restored: {error}");
+            }
         }
     }
 
