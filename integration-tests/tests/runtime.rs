@@ -152,7 +152,9 @@ fn the_log_of_a_start_tells_what_is_going_on() {
         let process = sim.start("a", Plan::Nothing);
         finish(&mut sim, process);
     });
-    for line in ["ledger: CREATED → REBALANCING", "created internal topic", "assigned 4 tasks: 0_0", "REBALANCING → RUNNING"] {
+    for line in
+        ["ledger: CREATED → REBALANCING", "created internal topic", "assigned 4 tasks: 0_0", "REBALANCING → RUNNING"]
+    {
         assert!(log.contains(line), "{line:?} is missing in:\n{log}");
     }
 }

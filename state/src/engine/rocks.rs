@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, IteratorMode, ReadOptions,
-    WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, FlushOptions, IteratorMode,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 
 pub use super::rocks_options::RocksSettings;
@@ -245,8 +245,11 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
+    /// Writes the memtables out as well: a database that was synced last opens without replaying its log.
     fn sync(&mut self) -> Result<(), EngineError> {
-        self.db.flush_wal(true).map_err(self.failed("syncing"))
+        let families: Vec<&ColumnFamily> = self.families.values().filter_map(|name| self.db.cf_handle(name)).collect();
+        let flushed = self.db.flush_cfs_opt(&families, &FlushOptions::default());
+        flushed.and_then(|()| self.db.flush_wal(true)).map_err(self.failed("syncing"))
     }
 }
 
