@@ -1,6 +1,7 @@
 //! What only the real broker's side of the seam can show; the common behaviour is in the contract tests.
 //!
 //! Needs `MILLSTREAM_TEST_BOOTSTRAP`, as `scripts/kafka.sh start` prints it; without it the tests pass without a word.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests against a real broker take real time")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -410,6 +411,30 @@ fn a_group_shares_partitions_and_a_stale_ownership_commits_nothing() {
 }
 
 #[test]
+fn a_revocation_that_nobody_acknowledges_is_a_loss_and_the_member_joins_again() {
+    let Some(broker) = broker() else { return };
+    let topic = topic(&broker, "late", 2);
+    let group = unique("late");
+    let mut a = join(&broker, &group, Some("a"), &topic);
+    let mut first = assigned(&mut *a);
+    let mut b = join(&broker, &group, Some("b"), &topic);
+    // Half of the poll interval passes.
+    until("a loss", || match a.poll()? {
+        MemberEvent::Lost => Some(()),
+        MemberEvent::Revoking => None,
+        _ => panic!("neither revoking nor lost"),
+    });
+    let error = first.partitions[0].queue.drain(1).map(|_| ()).unwrap_err();
+    assert_eq!(error.class, ErrorClass::MemberFenced, "{error}");
+    // Belongs to the revocation that is over.
+    a.acknowledge();
+    let (of_a, of_b) = both_assigned(&mut *a, &mut *b);
+    assert_eq!((of_a.partitions.len(), of_b.partitions.len()), (1, 1));
+    let refused = wait(a.commit(commit_of(&topic, 0, 0), &first.ownership)).unwrap_err();
+    assert_eq!(refused.class, ErrorClass::MemberFenced, "{refused}");
+}
+
+#[test]
 fn a_static_member_that_comes_back_gets_its_partitions_back_and_fences_the_other() {
     let Some(broker) = broker() else { return };
     let topic = topic(&broker, "static", 2);
@@ -555,6 +580,21 @@ fn speed_of_producing_and_consuming_a_million_records() {
         }
     }
     println!("consume: {:?}, CPU {:.2} s, {size} bytes", begun.elapsed(), self::cpu() - cpu);
+
+    let mut member = join(&broker, &unique("idle"), Some("a"), &topic);
+    let mut held = assigned(&mut *member);
+    for own in &mut held.partitions {
+        own.queue.seek(Position::new(250_000)).unwrap();
+    }
+    let cpu = self::cpu();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        for own in &mut held.partitions {
+            while own.queue.drain(1000).unwrap().is_some() {}
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    println!("idle with a producer, a fetcher and a member for 5 s: CPU {:.2} s", self::cpu() - cpu);
 }
 
 /// User and system seconds of this process.

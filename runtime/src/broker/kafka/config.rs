@@ -83,7 +83,7 @@ fn base(settings: &KafkaSettings, client_id: &str) -> ClientConfig {
     if !settings.properties.contains_key("reconnect.backoff.max.ms") {
         config.set("reconnect.backoff.max.ms", "1000");
     }
-    // Without it a commit, which is several small requests in a row, now and then waits 40 ms for an acknowledgement.
+    // A commit is several small requests in a row; none is to wait for the acknowledgement of the one before.
     if !settings.properties.contains_key("socket.nagle.disable") {
         config.set("socket.nagle.disable", "true");
     }
