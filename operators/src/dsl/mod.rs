@@ -41,6 +41,7 @@ mod split;
 mod stream;
 mod stream_map;
 mod table;
+mod table_kept;
 mod time_windows;
 mod topics;
 mod windowed;

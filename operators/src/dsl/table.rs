@@ -22,12 +22,12 @@ use crate::topology::port::Port;
 ///
 /// Values are never null; a null deletes the key.
 pub struct KTable<K, V> {
-    graph: Shared,
-    node: NodeId,
-    port: Port<NextApply<K, V>>,
-    serdes: Serdes<K, V>,
-    old: OldValues,
-    next_name: Given,
+    pub(super) graph: Shared,
+    pub(super) node: NodeId,
+    pub(super) port: Port<NextApply<K, V>>,
+    pub(super) serdes: Serdes<K, V>,
+    pub(super) old: OldValues,
+    pub(super) next_name: Given,
 }
 
 impl<K, V> Clone for KTable<K, V> {
@@ -118,7 +118,7 @@ impl<K: 'static, V: 'static> KTable<K, V> {
         self.to_stream().select_key(selector)
     }
 
-    fn filter_as(&self, keep: bool, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn filter_as(&self, keep: bool, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
         // Where the table above is kept anyway, its old values spare the nodes below deletes of what they never saw.
         let knows_old = self.old.ask();
         let predicate = Arc::new(predicate);

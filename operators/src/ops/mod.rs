@@ -18,6 +18,7 @@ pub(crate) mod peek;
 pub(crate) mod select_key;
 pub(crate) mod stored;
 pub(crate) mod table_filter;
+pub(crate) mod table_kept;
 pub(crate) mod table_map_values;
 pub(crate) mod table_source;
 pub(crate) mod to_stream;
