@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use millstream::state::engine::{MemoryStorage, Storage};
+use millstream::state::engine::{MemoryStorage, RocksSettings, RocksStorage, Storage};
 use serde_json::Value;
 
 use super::cases::{self, Journal};
@@ -71,7 +71,8 @@ fn judge_case(file: &CaseFile) -> Result<Verdict> {
         .collect::<Result<_>>()?;
     let mut loose = 0;
     for (index, run) in file.runs.iter().enumerate() {
-        match judge_run(file, run, &sinks).with_context(|| format!("run {}", run.label()))? {
+        let judged = judge_run(file, run, &sinks, Arc::new(MemoryStorage::new()));
+        match judged.with_context(|| format!("run {}", run.label()))? {
             Agreement::Exact => {}
             Agreement::UpToKeyOrder => loose += 1,
             Agreement::None(difference) => {
@@ -79,7 +80,30 @@ fn judge_case(file: &CaseFile) -> Result<Verdict> {
             }
         }
     }
+    if let Some(difference) = on_disk(file, &sinks)? {
+        return Ok(Verdict::Failed { runs: file.runs.len(), report: format!("on RocksDB, {difference}") });
+    }
     Ok(Verdict::Passed { runs: file.runs.len(), loose, note: None })
+}
+
+/// Plays the first run that leaves something in a store once more, on RocksDB: one per case, because databases are slow
+/// to open.
+fn on_disk(file: &CaseFile, sinks: &SinkTypes) -> Result<Option<Difference>> {
+    let Some(run) = file.runs.iter().find(|run| run.stores.values().any(|store| !store.entries.is_empty())) else {
+        return Ok(None);
+    };
+    let root = tempfile::tempdir().context("making a directory for RocksDB")?;
+    let storage = RocksStorage::new(root.path(), &RocksSettings::default());
+    Ok(
+        match judge_run(file, run, sinks, Arc::new(storage))
+            .with_context(|| format!("run {} on RocksDB", run.label()))?
+        {
+            Agreement::None(difference) => {
+                Some(Difference { place: format!("run {}, {}", run.label(), difference.place), ..difference })
+            }
+            Agreement::Exact | Agreement::UpToKeyOrder => None,
+        },
+    )
 }
 
 enum Agreement {
@@ -88,9 +112,8 @@ enum Agreement {
     None(Difference),
 }
 
-fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes) -> Result<Agreement> {
+fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes, storage: Arc<dyn Storage>) -> Result<Agreement> {
     let journal = Journal::default();
-    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let driver = play::driver(file, cases::build(file, &journal)?, storage)?;
     let played = play::play(file, run, &driver)?;
     let mut agreement = Agreement::Exact;

@@ -1,6 +1,6 @@
 //! Tables.
 
-use millstream::operators::dsl::{Consumed, KTable, StreamsBuilder};
+use millstream::operators::dsl::{Consumed, KTable, Materialized, StreamsBuilder};
 use millstream::state::serdes::DefaultSerde;
 
 use super::windows::named;
@@ -17,6 +17,23 @@ pub(super) const CASES: &[(&str, Recipe)] = &[
     ("table-filter-not", |b, _| b.table::<String, i64>("in").filter_not(|_, v| v % 2 == 0).to_stream().to("out")),
     ("table-map-values", |b, _| {
         table::<i64>(b).filter_map_values(|_, v| (*v != 0).then(|| v * 10)).to_stream().to("out");
+    }),
+    ("table-filter-materialized", |b, _| {
+        table::<i64>(b).filter_with(|_, v| v % 2 == 0, named("f")).to_stream().to("out");
+    }),
+    ("table-filter-not-materialized", |b, _| {
+        b.table::<String, i64>("in").filter_not_with(|_, v| v % 2 == 0, named("f")).to_stream().to("out");
+    }),
+    ("table-map-values-materialized", |b, _| {
+        let tens = |_: &String, v: &i64| (*v != 0).then(|| v * 10);
+        table::<i64>(b).filter_map_values_with(tens, named("f")).to_stream().to("out");
+    }),
+    ("table-chain", |b, _| {
+        let doubled = b.table::<String, i64>("in").filter(|_, v| *v > 2).map_values(|v| v * 2);
+        doubled
+            .filter_with(|_, v| v % 3 != 0, Materialized::with(String::serde(), i64::serde()).name("last"))
+            .to_stream()
+            .to("out");
     }),
 ];
 
