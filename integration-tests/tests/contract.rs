@@ -101,6 +101,8 @@ fn on_kafka(name: &str, check: Check) {
     };
     // Topics of earlier runs may still be there.
     let run_id = RUN.get_or_init(|| format!("{:x}", SystemClock::default().wall().millis()));
-    let broker = KafkaBroker::new(KafkaSettings::new(bootstrap)).expect("settings are good");
-    run(&broker, &format!("c{run_id}-{name}"), check);
+    match KafkaBroker::new(KafkaSettings::new(bootstrap)) {
+        Ok(broker) => run(&broker, &format!("c{run_id}-{name}"), check),
+        Err(error) => panic!("{error}"),
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use millstream::broker::{BrokerError, ErrorClass, Ownership};
 use millstream::state::model::TopicPartition;
 
-use super::clients::{Event, commit_of};
+use super::members::{Event, commit_of};
 use super::scene::{Outcome, Scene, class_of};
 
 /// The reason why ownership is captured at assignment: the old one is worth nothing after a rebalance, the new one is.

@@ -13,7 +13,9 @@ pub mod topics;
 pub mod transactions;
 
 mod clients;
+mod members;
 mod scene;
 
-pub use clients::{Event, Record, TestMember, TestProducer, TestReader};
+pub use clients::{Record, TestProducer, TestReader};
+pub use members::{Event, TestMember};
 pub use scene::{Outcome, Scene, class_of};

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use millstream::broker::Committed;
 use millstream::state::model::{Position, TopicPartition};
 
-use super::clients::commit_of;
+use super::members::commit_of;
 use super::scene::{Outcome, Scene};
 
 /// Up to 4096 bytes of text lie beside each offset; one more is refused.

@@ -32,7 +32,8 @@ pub fn keys_values_headers_and_timestamps_come_back_as_they_were_sent(scene: &Sc
     headers.add("a", Some(bytes_of(b"")));
     let none = Headers::new();
     let year_2013 = 1_357_034_400_000;
-    let sent: [(i64, Option<&[u8]>, Option<&[u8]>, &Headers); 5] = [
+    type Sent<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>, &'a Headers);
+    let sent: [Sent<'_>; 5] = [
         (year_2013, Some(b"key"), Some(b"value"), &headers),
         (scene.now(), None, Some(b"without a key"), &none),
         (1, Some(b"tombstone"), None, &none),

@@ -100,9 +100,10 @@ impl Shared {
 
     /// Releases the held calls that are meant, in the order in which they were made.
     pub(super) fn release(&self, mut meant: impl FnMut(&CallInfo) -> bool) -> usize {
-        let (released, kept) = std::mem::take(&mut *lock(&self.held)).into_iter().partition(|held| meant(&held.info));
+        let held = std::mem::take(&mut *lock(&self.held));
+        let (released, kept): (Vec<Held>, Vec<Held>) = held.into_iter().partition(|held| meant(&held.info));
+        // Before those that may have been held meanwhile.
         lock(&self.held).splice(0..0, kept);
-        let released: Vec<Held> = released;
         let count = released.len();
         released.into_iter().for_each(|held| (held.release)(self));
         count

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::super::super::{Admin as _, Broker as _, ErrorClass};
+use super::super::super::ErrorClass;
 use super::*;
 
 /// Faults for one kind of call, from the first such call on until it is lifted.

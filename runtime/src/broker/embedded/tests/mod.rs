@@ -15,8 +15,8 @@ use std::time::Duration;
 use millstream_state::model::{Headers, Position, Timestamp, TopicPartition};
 
 use super::super::{
-    Assigned, BrokerError, Fetcher, Isolation, Member, MemberEvent, MemberSettings, NewTopic, OffsetCommit, OutRecord,
-    Ownership, PartitionQueue, Producer, ProducerSettings, Ticket, TopicOutcome, Wake,
+    Assigned, BrokerError, Isolation, Member, MemberEvent, MemberSettings, NewTopic, OffsetCommit, OutRecord, Producer,
+    ProducerSettings, Ticket, TopicOutcome, Wake,
 };
 use super::*;
 use crate::clock::ManualClock;
