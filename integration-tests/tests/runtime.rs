@@ -197,6 +197,28 @@ async fn an_instance_on_threads_and_rocksdb_goes_through_its_states_and_back() {
 }
 
 #[tokio::test]
+async fn a_worker_stuck_in_user_code_is_noticed_and_its_tasks_are_given_up() {
+    let broker = EmbeddedBroker::new(Arc::new(SystemClock::default()));
+    ledger::create_topics(&broker);
+    ledger::produce(&broker, 0..5);
+    let (free, stuck) = std::sync::mpsc::sync_channel::<()>(0);
+    let stuck = Mutex::new(stuck);
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").for_each(move |_, _| {
+        let _ = stuck.lock().unwrap().recv();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let short = Duration::from_millis(400);
+    let config = ledger::config().session_timeout(short).max_poll_interval(short).state_dir(directory.path());
+    let mut streams = Streams::on(Arc::new(broker.clone()), builder.build().unwrap(), config).unwrap();
+    streams.start().unwrap();
+    let error = tokio::time::timeout(LIMIT, streams.join()).await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("has made no progress") && error.contains("max_poll_interval"), "{error}");
+    assert_eq!(streams.state(), State::Error);
+    drop(free);
+}
+
+#[tokio::test]
 async fn a_panic_in_user_code_ends_the_instance_with_its_message() {
     let broker = EmbeddedBroker::new(Arc::new(SystemClock::default()));
     ledger::create_topics(&broker);

@@ -107,7 +107,9 @@ impl Streams {
             (self.clock.clone(), self.state.clone(), self.stop.clone(), parkers[0].clone());
         spawn("millstream-controller".to_owned(), move || {
             let error = run_controller(controller, state, &*clock, &parker, &stop);
-            for thread in threads {
+            let stuck = error.as_deref().is_some_and(|error| matches!(error, StreamsError::Stuck { .. }));
+            // A stuck thread would never be joined; its worker finds its channels closed if it ever comes back.
+            for thread in threads.into_iter().filter(|_| !stuck) {
                 // A worker's panic was caught inside its thread.
                 let _ = thread.join();
             }

@@ -19,7 +19,7 @@ use crate::commit::OffsetRequest;
 use crate::config::Guarantee;
 use crate::task::{Now, TaskId, TaskPlan, TaskState};
 use crate::topics::{Resolver, subscription};
-use crate::worker::{FromWorker, Step, ToWorker, WorkerError};
+use crate::worker::{FromWorker, Pulse, Step, ToWorker, WorkerError};
 
 /// The controller's end of a worker.
 pub struct WorkerHandle {
@@ -27,6 +27,8 @@ pub struct WorkerHandle {
     pub inbox: SyncSender<ToWorker>,
     /// Wakes it.
     pub wake: Wake,
+    /// Its sign of life.
+    pub pulse: Arc<Pulse>,
 }
 
 /// What a controller is made of.
@@ -158,6 +160,7 @@ impl Controller {
     pub fn step(&mut self, now: Now) -> Step {
         let mut progress = self.serve_offsets();
         progress |= self.hear();
+        self.watch(now.monotonic);
         progress |= match self.advance(now) {
             Ok(progress) => progress,
             Err(error) => {
@@ -179,6 +182,19 @@ impl Controller {
                 Step::WaitUntil(Some(now.monotonic.after(Duration::from_millis(10))))
             }
             _ => Step::WaitUntil(None),
+        }
+    }
+
+    /// A worker that is stuck in user code holds its tasks for ever unless somebody notices: the group sees only the
+    /// member, which is alive.
+    fn watch(&mut self, now: Monotonic) {
+        let longest = self.seed.parts.config.max_poll_interval;
+        for worker in 0..self.status.len() {
+            let silence = self.seed.workers[worker].pulse.silence(now);
+            if silence > longest && !self.status[worker].gone {
+                self.status[worker] = WorkerStatus { gone: true, ..WorkerStatus::default() };
+                self.fail(StreamsError::Stuck { worker, silence });
+            }
         }
     }
 

@@ -50,6 +50,17 @@ pub enum StreamsError {
         /// The partition.
         partition: i32,
     },
+    /// A worker has not come back from a step.
+    #[error(
+        "worker {worker} has made no progress for {silence:?}, longer than max_poll_interval: an operator blocks, or the \
+         interval is too short for it. The instance gives its tasks up so that others can take them"
+    )]
+    Stuck {
+        /// The worker.
+        worker: usize,
+        /// For how long.
+        silence: std::time::Duration,
+    },
     /// A thread could not be started.
     #[error("a thread could not be started: {source}")]
     Thread {

@@ -26,7 +26,7 @@ use crate::clock::Monotonic;
 use crate::commit::{OffsetCommitter, TransactionSettings};
 use crate::config::{Guarantee, StreamsConfig};
 use crate::task::Now;
-use crate::worker::{Step, Worker, WorkerSeed, WorkerSettings};
+use crate::worker::{Pulse, Step, Worker, WorkerSeed, WorkerSettings};
 
 /// Messages that may wait between two parts of an instance. Each part has at most one request under way per other.
 const CHANNEL: usize = 256;
@@ -68,7 +68,8 @@ pub fn assemble(parts: &Parts, wake: impl Fn(Option<usize>) -> Wake) -> (Control
     let mut seeds = Vec::new();
     for index in 0..workers {
         let (inbox_in, inbox) = sync_channel(CHANNEL);
-        handles.push(WorkerHandle { inbox: inbox_in, wake: wake(Some(index)) });
+        let pulse = Arc::new(Pulse::default());
+        handles.push(WorkerHandle { inbox: inbox_in, wake: wake(Some(index)), pulse: pulse.clone() });
         seeds.push(WorkerSeed {
             index,
             broker: parts.broker.clone(),
@@ -84,6 +85,7 @@ pub fn assemble(parts: &Parts, wake: impl Fn(Option<usize>) -> Wake) -> (Control
             outbox: events_in.clone(),
             wake: wake(Some(index)),
             controller: wake(None),
+            pulse,
         });
     }
     let controller =

@@ -10,7 +10,7 @@ use millstream_state::store::{CacheBudget, StoreId};
 use super::effects::Handover;
 use super::input::Input;
 use super::metadata::OffsetMetadata;
-use super::{Task, TaskCounts, TaskError, TaskId, TaskPlan, TaskRules};
+use super::{OutputTopic, Task, TaskCounts, TaskError, TaskId, TaskPlan, TaskRules};
 use crate::broker::OffsetCommit;
 
 /// Where an input begins: the committed position, or what the offset reset gave, with the metadata committed beside it.
@@ -49,6 +49,8 @@ impl TaskState {
         let slots = chain.operator_slots();
         self.cx.operator_times = vec![Timestamp::UNKNOWN; slots.len()];
         self.cx.stream_time = Timestamp::UNKNOWN;
+        let partitions = |sink: &Option<OutputTopic>| sink.as_ref().map_or(1, |topic| topic.partitions);
+        self.cx.sink_partitions = self.plan.sinks.iter().map(partitions).collect();
         for start in &starts {
             self.cx.stream_time = self.cx.stream_time.max(start.metadata.partition_time);
             for (name, time) in &start.metadata.operator_times {

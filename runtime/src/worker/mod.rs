@@ -11,6 +11,7 @@ mod fetch;
 mod messages;
 mod metering;
 mod outbox;
+mod pulse;
 mod settle;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use millstream_state::store::{CacheBudget, TaskStores};
 
 pub use error::WorkerError;
 pub use messages::{AssignedTask, FromWorker, PartitionLag, ToWorker};
+pub use pulse::Pulse;
 
 use crate::broker::{Broker, Fetcher, Isolation, Ownership, Wake};
 use crate::clock::Monotonic;
@@ -55,6 +57,8 @@ pub struct WorkerSeed {
     pub wake: Wake,
     /// Wakes the controller.
     pub controller: Wake,
+    /// When it last began a step, for the controller to see.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Settings of a worker.
@@ -158,6 +162,7 @@ impl Worker {
     /// # Errors
     /// If the worker cannot go on. It must be dropped then; what it had not committed is not lost but processed again.
     pub fn step(&mut self, now: Now) -> Result<Step, WorkerError> {
+        self.seed.pulse.beat(now.monotonic);
         let mut progress = self.receive(now)?;
         if self.mode == Mode::Stopped {
             return Ok(Step::Stopped);
