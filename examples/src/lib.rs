@@ -3,7 +3,8 @@
 //! ```text
 //!   Broker ─┬─ topics::create      the program's own topics, made before it starts
 //!           ├─ Drained::check      is anything left to process, upstream to downstream
-//!           └─ outputs::read       the result: what a read_committed reader sees
+//!           ├─ outputs::read       the result: what a read_committed reader sees
+//!           └─ stores::check       does what is on disk agree with the changelogs
 //! ```
 //! Everything stands on the broker seam, so that it works alike on a real Kafka and on the embedded broker.
 
@@ -11,6 +12,7 @@ pub mod calls;
 pub mod drained;
 pub mod logs;
 pub mod outputs;
+pub mod stores;
 pub mod topics;
 
 /// The program in the README compiles.

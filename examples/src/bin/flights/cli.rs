@@ -54,6 +54,10 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) follow: bool,
 
+    /// Compare the stores that stopped processes left in these folders with their changelogs, and end
+    #[arg(long, value_name = "FOLDER", num_args = 1.., requires = "bootstrap_servers")]
+    pub(crate) check_stores: Vec<PathBuf>,
+
     /// Print the result as one line of JSON, and no progress
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,7 +10,7 @@ use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::clock::SystemClock;
 use millstream::prelude::*;
 use millstream_examples::drained::Status;
-use millstream_examples::topics;
+use millstream_examples::{stores, topics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -34,6 +34,9 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
         Some(servers) => Arc::new(KafkaBroker::new(KafkaSettings::new(servers))?),
         None => Arc::new(EmbeddedBroker::new(Arc::new(SystemClock::default()))),
     };
+    if !cli.check_stores.is_empty() {
+        return check_stores(cli, &*broker, &topics).await;
+    }
     topics::create(&*broker.admin(), topics.to_create()).await?;
     let flights = if cli.no_produce { Vec::new() } else { data::load()? };
     if cli.produce_only {
@@ -178,6 +181,16 @@ impl Stop {
         }
         tracing::info!("asked to stop");
     }
+}
+
+/// Compares what is on disk with the changelogs.
+async fn check_stores(cli: &Cli, broker: &dyn Broker, topics: &Topics) -> anyhow::Result<()> {
+    let report = stores::check(broker, &topology::build(topics)?, &cli.application_id, &cli.check_stores).await?;
+    println!("{}", serde_json::to_string(&report)?);
+    if !report.differences.is_empty() {
+        bail!("stores and changelogs differ:\n{}", report.differences.join("\n"));
+    }
+    Ok(())
 }
 
 fn show(cli: &Cli, summary: &Summary) -> anyhow::Result<()> {
