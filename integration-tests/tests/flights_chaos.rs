@@ -1,0 +1,44 @@
+//! Three processes of `flights`, killed at random while the year is produced: every flight counts once.
+//!
+//! Needs a broker in `MILLSTREAM_TEST_BOOTSTRAP`. A longer run, or the same again: `make chaos SEED=n KILLS=n`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use millstream_integration_tests::chaos::Chaos;
+
+#[tokio::test]
+async fn killed_processes_lose_no_flight_count_none_twice_and_replay_only_what_was_missing() {
+    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
+        // Straight to the output: the test harness keeps what a passing test prints.
+        writeln!(std::io::stdout(), "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
+        return;
+    };
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let seed = number("MILLSTREAM_CHAOS_SEED").unwrap_or(20_130_101);
+    let kills = u32::try_from(number("MILLSTREAM_CHAOS_KILLS").unwrap_or(12)).unwrap();
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let chaos = Chaos { bootstrap, program: flights(), folder: folder.clone(), seed, kills };
+    match chaos.run().await {
+        Ok(outcome) => writeln!(std::io::stdout(), "seed {seed}, {kills} kills: {outcome:?}").unwrap(),
+        Err(error) => panic!("seed {seed}, {kills} kills, logs in {}: {error:#}", folder.display()),
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Builds the program, unless it is built, into the folder that this test was built into.
+fn flights() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let programs = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--package", "millstream-examples", "--bin", "flights", "--target-dir"])
+        .arg(programs.parent().unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(status.success(), "building flights failed");
+    programs.join("flights")
+}
