@@ -11,6 +11,7 @@ use super::cases::{self, Journal};
 use super::compare::{self, Difference, Order, SinkTypes};
 use super::formats;
 use super::play;
+use super::restored;
 use super::stores;
 use super::typed::Type;
 use super::vector::{CaseFile, Run};
@@ -114,7 +115,8 @@ enum Agreement {
 
 fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes, storage: Arc<dyn Storage>) -> Result<Agreement> {
     let journal = Journal::default();
-    let driver = play::driver(file, cases::build(file, &journal)?, storage)?;
+    let topology = cases::build(file, &journal)?;
+    let driver = play::driver(file, topology.clone(), storage)?;
     let played = play::play(file, run, &driver)?;
     let mut agreement = Agreement::Exact;
     if let Some(difference) = compare::records(run, sinks, &played, Order::Exact)? {
@@ -135,7 +137,11 @@ fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes, storage: Arc<dyn Sto
     if run.error.is_some() {
         return Ok(agreement);
     }
-    let difference = stores::compare(&driver, run)?;
+    if let Some(difference) = stores::compare(&driver, run)? {
+        return Ok(Agreement::None(difference));
+    }
+    let application_id = file.config.get("application.id").and_then(Value::as_str).unwrap_or_default();
+    let difference = restored::compare(application_id, &topology, run)?;
     Ok(difference.map_or(agreement, Agreement::None))
 }
 

@@ -10,6 +10,7 @@ mod compare;
 mod formats;
 mod judge;
 mod play;
+mod restored;
 mod stores;
 mod typed;
 mod vector;

@@ -10,7 +10,7 @@ use super::typed::{Type, hex};
 use super::vector::{Entry, Query, Run, Store};
 
 /// What a store holds, as bytes.
-type Dump = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Dump = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Compares all stores, and what reads of them give.
 pub(crate) fn compare(driver: &TopologyTestDriver, run: &Run) -> Result<Option<Difference>> {
@@ -61,7 +61,7 @@ fn answer(driver: &TopologyTestDriver, query: &Query) -> Result<Value> {
 }
 
 /// Compares a store's content.
-fn content(name: &str, should: &Store, mut is: Dump) -> Result<Option<Difference>> {
+pub(crate) fn content(name: &str, should: &Store, mut is: Dump) -> Result<Option<Difference>> {
     let windowed = matches!(should.kind.as_str(), "window" | "timestamped-window");
     let mut entries = should.entries.iter().map(|entry| bytes_of(entry, &should.kind)).collect::<Result<Dump>>()?;
     if windowed {
