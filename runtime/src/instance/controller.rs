@@ -45,12 +45,15 @@ pub struct ControllerSeed {
     pub wake: Wake,
 }
 
+/// A producer that only initialises a transactional id of an earlier life.
+type Orphan = (Box<dyn Producer>, Ticket<()>);
+
 enum Phase {
     Created,
     Resolving(Box<Resolver>),
     /// Waits until every transactional id of this identity is initialised, so that nothing of an earlier life is open.
     Preparing {
-        orphans: Vec<(Box<dyn Producer>, Ticket<()>)>,
+        orphans: Vec<Orphan>,
     },
     Joined,
     /// Waits for the workers to give their tasks back.
@@ -308,7 +311,7 @@ impl Controller {
     }
 
     /// Transactional ids that an earlier life with more workers may have left open.
-    fn orphans(&self) -> Result<Vec<(Box<dyn Producer>, Ticket<()>)>, StreamsError> {
+    fn orphans(&self) -> Result<Vec<Orphan>, StreamsError> {
         let parts = &self.seed.parts;
         if parts.config.guarantee == Guarantee::AtLeastOnce {
             return Ok(Vec::new());
@@ -322,7 +325,7 @@ impl Controller {
         (self.seed.workers.len()..parts.who.workers_ever).map(init).collect()
     }
 
-    fn prepare(&mut self, orphans: Vec<(Box<dyn Producer>, Ticket<()>)>) -> Result<bool, StreamsError> {
+    fn prepare(&mut self, orphans: Vec<Orphan>) -> Result<bool, StreamsError> {
         let mut left = Vec::new();
         for (mut producer, mut ticket) in orphans {
             match ticket.poll() {

@@ -50,7 +50,7 @@ impl Replay {
         fetcher: &mut dyn Fetcher,
     ) -> Result<Option<OrBroker<Self>>, TaskError> {
         let id = state.id;
-        let failed = |source: StateError| TaskError::State { task: id, source };
+        let failed = |source: StateError| TaskError::State { task: id, source: Box::new(source) };
         let plan = state.plan.clone();
         let Some(changelog) = &plan.changelogs[log.store.0 as usize] else { return Ok(None) };
         let from = match usable(state, &log, changelog, now) {
@@ -95,7 +95,7 @@ impl Replay {
         let mark = ChangelogMark { topic: changelog.id, position: Position::after(last), applied_at: now.wall };
         let mut records = (0..batch.len()).map(|index| -> RawRecord<'_> { batch.get(index) });
         let restored = state.cx.state.stores.restore(self.log.store, &mut records, mark);
-        restored.map_err(|source| ReplayError::Task(TaskError::State { task, source }))?;
+        restored.map_err(|source| ReplayError::Task(TaskError::State { task, source: Box::new(source) }))?;
         self.replayed += batch.len() as u64;
         Ok((true, Position::after(last) >= self.log.end))
     }
@@ -109,7 +109,7 @@ impl Replay {
     ) -> Result<OrBroker<()>, TaskError> {
         let at = self.log.end.max(self.from);
         let id = state.id;
-        mark(state, &self.log, at, now).map_err(|source| TaskError::State { task: id, source })?;
+        mark(state, &self.log, at, now).map_err(|source| TaskError::State { task: id, source: Box::new(source) })?;
         let took = now.monotonic.since(self.since);
         metrics::counter!("millstream_restored_records_total").increment(self.replayed);
         metrics::histogram!("millstream_restore_seconds").record(took.as_secs_f64());

@@ -20,7 +20,7 @@ pub enum TaskError {
         /// Where in it.
         offset: Offset,
         /// Why.
-        source: ProcessError,
+        source: Box<ProcessError>,
     },
     /// What the record cache held back could not be written or handed on.
     #[error("task {task} could not flush its stores: {source}")]
@@ -28,7 +28,7 @@ pub enum TaskError {
         /// The task.
         task: TaskId,
         /// Why.
-        source: ProcessError,
+        source: Box<ProcessError>,
     },
     /// The task's stores failed outside of a record.
     #[error("task {task}: {source}")]
@@ -36,6 +36,6 @@ pub enum TaskError {
         /// The task.
         task: TaskId,
         /// Why.
-        source: StateError,
+        source: Box<StateError>,
     },
 }

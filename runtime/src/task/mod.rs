@@ -186,7 +186,7 @@ impl Task {
     /// # Errors
     /// If a store or a node below it fails.
     pub fn flush(&mut self) -> Result<(), TaskError> {
-        self.chain.flush(&mut self.cx).map_err(|source| TaskError::Flush { task: self.id, source })
+        self.chain.flush(&mut self.cx).map_err(|source| TaskError::Flush { task: self.id, source: Box::new(source) })
     }
 
     /// What has happened to records since the last call.
@@ -197,6 +197,6 @@ impl Task {
     fn record_error(&self, index: usize, source: ProcessError) -> TaskError {
         let input = &self.inputs[index];
         let offset = input.record().map_or(millstream_state::model::Offset::new(-1), |record| record.offset);
-        TaskError::Record { task: self.id, partition: input.partition.clone(), offset, source }
+        TaskError::Record { task: self.id, partition: input.partition.clone(), offset, source: Box::new(source) }
     }
 }

@@ -152,7 +152,7 @@ impl Task {
             marks.push((store, ChangelogMark { topic: changelog.id, position, applied_at: now.max(mark.applied_at) }));
         }
         let applied = self.cx.state.stores.apply(proof, &marks);
-        applied.map_err(|source| TaskError::State { task: self.id, source })?;
+        applied.map_err(|source| TaskError::State { task: self.id, source: Box::new(source) })?;
         self.handover.restart();
         self.settle();
         Ok(())

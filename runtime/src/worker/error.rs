@@ -33,7 +33,7 @@ pub enum WorkerError {
         /// The task.
         task: TaskId,
         /// Why.
-        source: StateError,
+        source: Box<StateError>,
     },
     /// The worker's thread panicked in user code or because of a defect.
     #[error("worker {worker} panicked: {message}")]

@@ -239,7 +239,8 @@ impl Worker {
             other => other,
         };
         let engine = engine.map_err(|source| WorkerError::Storage { task: id, source })?;
-        let stores = TaskStores::open(specs, engine).map_err(|source| WorkerError::Stores { task: id, source })?;
+        let stores = TaskStores::open(specs, engine)
+            .map_err(|source| WorkerError::Stores { task: id, source: Box::new(source) })?;
         let state = millstream_state::context::StateContext::new(stores);
         Ok(TaskState { id, plan: plan.clone(), cx: millstream_operators::context::Context::new(state) })
     }
