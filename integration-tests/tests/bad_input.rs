@@ -1,5 +1,7 @@
 //! Bad input: each gives one clear error that names what is wrong, and loses nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //! rebalance and restore, one run per point; and a lost answer to each broker call. Each run must count every record
 //! once, in outputs, changelogs and stores alike.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
+
 use std::time::Duration;
 
 use millstream_integration_tests::sim::{Plan, Simulation, ledger};

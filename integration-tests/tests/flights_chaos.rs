@@ -2,6 +2,8 @@
 //!
 //! Needs a broker in `MILLSTREAM_TEST_BOOTSTRAP`. A longer run, or the same again: `make chaos SEED=n KILLS=n`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! What a user sees of a running instance: states, metrics, log lines, and what is left behind on the broker.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -3,8 +3,6 @@
 //! Needs `MILLSTREAM_TEST_BOOTSTRAP`, as `scripts/kafka.sh start` prints it; without it the tests pass without a word.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests against a real broker take real time")]
 
-mod speed;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -4,7 +4,6 @@ mod faults;
 mod log;
 mod membership;
 mod range;
-mod speed;
 mod time;
 
 use std::collections::BTreeMap;
