@@ -55,7 +55,7 @@ pub trait Serde<T>: Send + Sync {
 pub type SerdeRef<T> = Arc<dyn Serde<T>>;
 
 /// Types that have a serde without being asked: those of Kafka's own serializers, `Option` of them, and the wrappers
-/// [`Json`](crate::serdes::Json) and [`Bincode`](crate::serdes::Bincode).
+/// [`Json`] and [`Bincode`].
 pub trait DefaultSerde: Sized + 'static {
     /// The serde of this type.
     fn serde() -> SerdeRef<Self>;
