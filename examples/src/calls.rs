@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream::broker::{BrokerError, ErrorClass, Ticket, Wake};
+use anyhow::Context;
+use millstream::broker::{Broker, BrokerError, ErrorClass, Ticket, Wake};
 use tokio::sync::Notify;
 
 /// How often a ticket is looked at. Admin tickets wake nobody, and their round trips take about this long.
@@ -12,6 +13,9 @@ const POLL: Duration = Duration::from_millis(2);
 /// How many times [`ask`] repeats a question that failed for a passing reason, and how long it waits in between.
 const ATTEMPTS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long [`reach`] waits.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
 /// Waits for the answer of one call.
 ///
@@ -42,6 +46,17 @@ pub async fn ask<T>(question: impl Fn() -> Ticket<T>) -> Result<T, BrokerError> 
             answer => return answer,
         }
     }
+}
+
+/// Makes sure that the cluster answers, before a program waits long for what it cannot get.
+///
+/// # Errors
+/// If it does not within a few seconds.
+pub async fn reach(broker: &dyn Broker, any_topic: &Arc<str>) -> anyhow::Result<()> {
+    let question = answer(broker.admin().describe_topics(vec![any_topic.clone()]));
+    let answer = tokio::time::timeout(FIRST_ANSWER, question).await;
+    answer.with_context(|| format!("waited for {} s", FIRST_ANSWER.as_secs()))??;
+    Ok(())
 }
 
 fn may_pass(class: ErrorClass) -> bool {

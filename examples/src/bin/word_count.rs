@@ -14,7 +14,7 @@ use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::broker::{Broker, OutRecord, ProducerSettings};
 use millstream::clock::SystemClock;
 use millstream::prelude::*;
-use millstream_examples::calls::{answer, notifying, progress};
+use millstream_examples::calls::{self, answer, notifying, progress};
 use millstream_examples::drained::{Drained, Status};
 use millstream_examples::{logs, outputs, topics};
 use tokio::time::{Duration, sleep};
@@ -86,6 +86,9 @@ async fn main() -> anyhow::Result<()> {
         topics::topic(lines.clone(), PARTITIONS, &[]),
         topics::topic(counts.clone(), PARTITIONS, &[("cleanup.policy", "compact")]),
     ];
+    if let Some(servers) = &cli.bootstrap_servers {
+        calls::reach(&*broker, &lines).await.with_context(|| format!("no Kafka broker answers at {servers}"))?;
+    }
     topics::create(&*broker.admin(), create).await?;
     produce(&*broker, app, &lines, &text).await?;
 

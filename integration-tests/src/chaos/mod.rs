@@ -87,7 +87,7 @@ impl Chaos {
                 after: Duration::from_millis(random.random_range(200..4_800)),
                 victim: random.random_range(0..3),
                 // One early, so that every run has one.
-                loses_disk: number == 2 || random.random_bool(0.15),
+                loses_disk: number == 2 || random.random_bool(0.2),
                 away: match random.random_bool(0.12) {
                     true => Self::SESSION_TIMEOUT + Duration::from_secs(2),
                     false => Duration::from_millis(random.random_range(0..300)),

@@ -9,7 +9,7 @@ impl Progress {
     /// A bar over so many flights.
     pub(crate) fn over(flights: u64) -> Self {
         let bar = ProgressBar::new(flights);
-        let template = "{msg:<9} [{bar:40}] {human_pos}/{human_len} flights, {per_sec}, {eta} left";
+        let template = "{msg:<9} [{bar:40}] {human_pos}/{human_len} flights, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }

@@ -10,7 +10,7 @@ use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::clock::SystemClock;
 use millstream::prelude::*;
 use millstream_examples::drained::Status;
-use millstream_examples::{stores, topics};
+use millstream_examples::{calls, stores, topics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -37,7 +37,10 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
     if !cli.check_stores.is_empty() {
         return check_stores(cli, &*broker, &topics).await;
     }
-    topics::create(&*broker.admin(), topics.to_create()).await?;
+    tokio::select! {
+        prepared = prepare(cli, &*broker, &topics) => prepared?,
+        () = stop.wait() => return Ok(()),
+    }
     let flights = if cli.no_produce { Vec::new() } else { data::load()? };
     if cli.produce_only {
         let written = tokio::select! {
@@ -63,6 +66,14 @@ pub(crate) async fn run(cli: &Cli) -> anyhow::Result<()> {
         Work::Interrupted => bail!("interrupted before all flights were counted; start again to go on"),
         Work::Done => show(cli, &Summary::read(&*broker, &topics, start.elapsed()).await?),
     }
+}
+
+/// Makes sure that the cluster is there, and the topics.
+async fn prepare(cli: &Cli, broker: &dyn Broker, topics: &Topics) -> anyhow::Result<()> {
+    if let Some(servers) = &cli.bootstrap_servers {
+        calls::reach(broker, &topics.flights).await.with_context(|| format!("no Kafka broker answers at {servers}"))?;
+    }
+    topics::create(&*broker.admin(), topics.to_create()).await
 }
 
 enum Work {
