@@ -7,11 +7,11 @@ help: ## what there is
 
 demo: ## counts the year's 336,776 flights on the embedded broker
 	@scripts/install.sh build
-	cargo run --quiet --package millstream-examples --bin flights
+	cargo run --package millstream-examples --bin flights
 
 word-count: ## counts the words of a text on the embedded broker
 	@scripts/install.sh build
-	cargo run --quiet --package millstream-examples --bin word_count
+	cargo run --package millstream-examples --bin word_count
 
 test: ## all checks and all tests, with a real broker
 	@scripts/install.sh test
