@@ -74,3 +74,42 @@ fn a_crash_before_any_effect_counts_every_record_once() {
 fn a_lost_answer_to_any_call_counts_every_record_once() {
     every_point(Plan::LoseAnswer, "lost answer to effect");
 }
+
+/// The first process dies and never comes back; the second one, which runs beside it, has to do all the rest.
+fn takeover(plan: Plan) -> Result<u64, String> {
+    let mut sim = Simulation::new(ledger::topology(), ledger::config());
+    ledger::create_topics(&sim.broker);
+    ledger::produce(&sim.broker, 0..INPUTS / 2);
+    let [a, b] = [sim.start("a", plan), sim.start("b", Plan::Nothing)];
+    sim.revive = false;
+    let limit = Duration::from_secs(120);
+    if !sim.run_until(limit, |sim| ledger::is_done(&sim.broker)) {
+        return Err(format!("the first half is not done: {:?} {:?}", sim.state(b), sim.error(b)));
+    }
+    ledger::produce(&sim.broker, INPUTS / 2..INPUTS);
+    // One that died after its last commit has not written it to its disk: its tasks must have found a new owner.
+    let owned = |sim: &Simulation| if sim.state(a).is_some() { true } else { sim.tasks_are_shared(&[b]) };
+    if !sim.run_until(limit, |sim| ledger::is_done(&sim.broker) && owned(sim)) {
+        return Err(format!("the second half is not done: {:?} {:?}", sim.state(b), sim.error(b)));
+    }
+    let effects = sim.effects(a).count();
+    for process in [a, b] {
+        sim.shut_down(process);
+        if !sim.run_until(limit, |sim| sim.has_stopped(process)) {
+            return Err(format!("process {process} does not stop: {:?}", sim.state(process)));
+        }
+    }
+    ledger::check(&sim, 2, INPUTS, false)?;
+    Ok(effects)
+}
+
+#[test]
+fn whatever_a_process_was_doing_when_it_died_another_takes_over() {
+    let effects = takeover(Plan::Nothing).expect("the run without faults");
+    assert!(effects > 50, "too few effects to mean anything: {effects}");
+    let failed =
+        |at: u64| takeover(Plan::CrashBefore(at)).err().map(|error| format!("crash before effect {at}: {error}"));
+    let failures: Vec<String> = (0..effects).filter_map(failed).collect();
+    println!("taken over: {effects} runs, {} failed", failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

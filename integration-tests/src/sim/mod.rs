@@ -52,6 +52,8 @@ pub struct Simulation {
     topology: Topology,
     config: StreamsConfig,
     processes: Vec<Process>,
+    /// Whether a process that crashed is started again at once. If not, it never comes back.
+    pub revive: bool,
 }
 
 impl Simulation {
@@ -59,7 +61,7 @@ impl Simulation {
     pub fn new(topology: Topology, config: StreamsConfig) -> Self {
         let clock = ManualClock::starting_at(START);
         let broker = EmbeddedBroker::new(Arc::new(clock.clone()));
-        Self { clock, broker, topology, config, processes: Vec::new() }
+        Self { clock, broker, topology, config, processes: Vec::new(), revive: true }
     }
 
     /// The present.
@@ -173,7 +175,7 @@ impl Simulation {
         crashed
     }
 
-    /// Steps until `done`; restarts a crashed process at once. `false` if it does not come to pass within `limit` of
+    /// Steps until `done`; restarts a crashed process at once if [`Simulation::revive`] is set. `false` if it does not come to pass within `limit` of
     /// simulated time.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let deadline = self.clock.monotonic().after(limit);
@@ -181,8 +183,9 @@ impl Simulation {
             if self.clock.monotonic() > deadline {
                 return false;
             }
-            for index in self.step() {
-                self.restart(index);
+            let crashed = self.step();
+            if self.revive {
+                crashed.into_iter().for_each(|index| self.restart(index));
             }
         }
         true
