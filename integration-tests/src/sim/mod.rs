@@ -138,7 +138,10 @@ impl Simulation {
     pub fn tasks_are_shared(&self, indexes: &[usize]) -> bool {
         let (_, members) = self.broker.group_members(&self.config.application_id);
         let running = indexes.iter().all(|index| self.state(*index) == Some(State::Running));
-        running && members.len() == indexes.len() && members.values().all(|held| !held.is_empty())
+        // Between two assignments nobody, or only those who have not noticed yet, holds anything.
+        let held: usize = members.values().map(Vec::len).sum();
+        let all = ledger::PARTITIONS as usize * 2;
+        running && held == all && members.len() == indexes.len() && members.values().all(|held| !held.is_empty())
     }
 
     /// Kills a process: nothing is said to anybody, its connections are cut.
