@@ -147,7 +147,7 @@ impl Restoring {
                     Ok((true, false))
                 }
                 Err(error) if matches!(error.class, ErrorClass::Retriable | ErrorClass::Unknown) => {
-                    tracing::warn!(task = %self.state.id, "cannot ask for offsets yet: {error}");
+                    tracing::warn!(task = %self.state.id, "the broker does not tell the task's offsets yet: {error}");
                     self.phase = Phase::Ask { at: now.monotonic.after(PAUSE) };
                     Ok((false, false))
                 }

@@ -91,6 +91,9 @@ pub enum Step {
     Stopped,
 }
 
+/// How many tasks a worker restores at once; the others wait for their turn.
+const RESTORING: usize = 8;
+
 /// How often a worker with tasks looks for what nobody wakes it for.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
@@ -267,6 +270,10 @@ impl Worker {
         let mut progress = false;
         let mut index = 0;
         while index < self.restoring.len() {
+            // Each that asks has several calls under way, of which a client takes only so many.
+            if index >= RESTORING {
+                break;
+            }
             let (did, complete) = self.restoring[index].step(now, &*admin, &mut **fetcher)?;
             progress |= did;
             if complete {

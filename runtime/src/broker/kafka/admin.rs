@@ -24,7 +24,7 @@ use crate::broker::{
 use crate::clock::{Clock as _, SystemClock};
 
 /// How many calls may be under way.
-const CALLS: usize = 64;
+const CALLS: usize = 256;
 
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(20);
