@@ -9,7 +9,7 @@ use millstream_state::store::{CacheBudget, StoreId};
 
 use super::effects::Handover;
 use super::input::Input;
-use super::metadata::OffsetMetadata;
+use super::metadata::{self, OffsetMetadata};
 use super::{OutputTopic, Task, TaskCounts, TaskError, TaskId, TaskPlan, TaskRules};
 use crate::broker::OffsetCommit;
 
@@ -80,6 +80,7 @@ impl TaskState {
             plan: self.plan,
         };
         task.settle();
+        task.check_metadata();
         task
     }
 }
@@ -99,6 +100,22 @@ impl Task {
     pub fn needs_commit(&self) -> bool {
         self.touched
             || self.inputs.iter().zip(&self.settled.positions).any(|(input, settled)| input.position != *settled)
+    }
+
+    /// A broker refuses commits with too much metadata; better to hear of it before the first.
+    fn check_metadata(&self) {
+        let names = self.chain.operator_slots().iter().map(|name| (name.to_string(), Timestamp::UNKNOWN));
+        let longest =
+            OffsetMetadata { partition_time: Timestamp::UNKNOWN, operator_times: names.collect(), commit: Some(0) };
+        let len = longest.encode().len();
+        if len > metadata::MAX_LEN {
+            tracing::warn!(
+                task = %self.id,
+                "each commit carries {len} bytes of metadata, more than the default of {}: raise \
+                 offset.metadata.max.bytes on the brokers, or give operators shorter names",
+                metadata::MAX_LEN
+            );
+        }
     }
 
     /// The positions of the last settled commit, input by input.

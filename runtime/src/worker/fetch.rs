@@ -6,8 +6,12 @@ use crate::broker::{BrokerError, ErrorClass};
 use crate::restore::Running;
 use crate::task::Now;
 
-/// Records that a task takes before the next one has its turn.
+/// Records that a task takes at most before the next one has its turn.
 const TURN: usize = 2_000;
+/// Records that all tasks together take in one step, or a commit would be late by as much as there are tasks.
+const STEP: usize = 8_000;
+/// Records that a task takes at least in its turn, however many tasks there are.
+const LEAST: usize = 250;
 /// Records that are taken from a queue at once.
 const DRAIN: usize = 1_000;
 /// An input with fewer waiting records than this is topped up. Above it, not draining is what holds the fetch back.
@@ -18,6 +22,7 @@ impl Worker {
     pub(super) fn work(&mut self, now: Now) -> Result<bool, WorkerError> {
         let mut progress = false;
         let mut broken: Option<BrokerError> = None;
+        let limit = (STEP / self.running.len().max(1)).clamp(LEAST, TURN);
         for running in self.running.values_mut() {
             progress |= fetch(running)?;
             if !(0..running.queues.len()).any(|input| running.task.waiting(input) > 0)
@@ -34,7 +39,7 @@ impl Worker {
                 if !running.task.send(&mut outbox)? {
                     return Ok(Ok(false));
                 }
-                let done = match running.task.process(now, TURN) {
+                let done = match running.task.process(now, limit) {
                     Ok(done) => done,
                     Err(error) => return Ok(Err(error.into())),
                 };
