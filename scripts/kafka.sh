@@ -2,6 +2,7 @@
 # A real Apache Kafka for tests and trials: one KRaft node on loopback.
 #
 #   scripts/kafka.sh start [dir] [port]   fetches the broker if it is missing, starts it, waits until it serves, prints HOST:PORT
+#   scripts/kafka.sh restart [dir]        stops it and starts it again with its data, on the same port
 #   scripts/kafka.sh ready [dir]          prints HOST:PORT and succeeds if it runs and accepts connections
 #   scripts/kafka.sh stop  [dir]          kills it and removes its data
 #
@@ -56,6 +57,8 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+# a busy machine must not make the controller take the broker for dead
+broker.session.timeout.ms=60000
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 log.retention.check.interval.ms=1000
@@ -68,7 +71,7 @@ P
 running() { [ -f "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null; }
 
 start() {
-  local dir=$1 port=${2:-} pid
+  local dir=$1 port=${2:-}
   if running "$dir"; then cat "$dir/address"; return; fi
   command -v java >/dev/null || fail "a Java runtime, 17 or newer, is needed: apt-get install default-jre-headless"
   fetch
@@ -78,6 +81,11 @@ start() {
   properties "$dir" "$port" >"$dir/server.properties"
   java -cp "$jars/*" kafka.tools.StorageTool format -t "$(uuid)" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
     fail "formatting failed: $(tail -3 "$dir/format.log")"
+  launch "$dir" "$port"
+}
+
+launch() {
+  local dir=$1 port=$2 pid
   # shellcheck disable=SC2086
   setsid java ${KAFKA_HEAP:--Xmx512m} -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true \
     -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
@@ -106,11 +114,24 @@ ready() {
   answers "${address##*:}" && echo "$address"
 }
 
-stop() {
+restart() {
+  [ -f "$1/server.properties" ] || fail "there is no broker in $1"
+  local port
+  port=$(sed -n 's/^advertised.listeners=.*://p' "$1/server.properties")
+  # Told to stop, it may register again at once; one that was killed has to wait for its own session to end.
+  halt "$1" TERM
+  launch "$1" "$port"
+}
+
+halt() {
   if running "$1"; then
-    kill -KILL "$(cat "$1/pid")" 2>/dev/null || true
+    kill "-${2:-KILL}" "$(cat "$1/pid")" 2>/dev/null || true
     while running "$1"; do sleep 0.05; done
   fi
+}
+
+stop() {
+  halt "$1"
   # only what start made: the directory is the caller's
   if [ -f "$1/server.properties" ]; then
     rm -rf "$1/data" "$1/pid" "$1/address" "$1/kafka.log" "$1/format.log" "$1/server.properties"
@@ -121,7 +142,8 @@ command=${1:-}
 dir=$(realpath -m "${2:-$here/../.work/kafka}")
 case $command in
   start) start "$dir" "${3:-}" ;;
+  restart) restart "$dir" ;;
   ready) ready "$dir" ;;
   stop) stop "$dir" ;;
-  *) sed -n 2,9p "${BASH_SOURCE[0]}"; exit 2 ;;
+  *) sed -n 2,10p "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

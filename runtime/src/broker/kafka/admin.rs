@@ -288,8 +288,24 @@ impl Calls {
             let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, self.timeout)
                 .map_err(|failure| self.without_leader(partitions, failure))?;
             let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
-            answers.map(|(partition, element)| position_of(partition, element)).collect()
+            let positions: Result<_, _> = answers.map(|(partition, element)| position_of(partition, element)).collect();
+            positions.inspect_err(|error| self.forget_leaders(partitions, error))
         })
+    }
+
+    /// After a new election librdkafka's admin calls go on asking the leader that they remember, with the epoch they
+    /// remember (FENCED_LEADER_EPOCH for minutes on end); asking for the topic's metadata makes them forget it.
+    fn forget_leaders(&self, partitions: &[TopicPartition], error: &BrokerError) {
+        if error.class != ErrorClass::Retriable {
+            return;
+        }
+        let mut topics: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+        topics.dedup();
+        for topic in topics {
+            if let Err(error) = self.client.inner().fetch_metadata(Some(topic), self.timeout) {
+                tracing::debug!(topic, %error, "the topic's leaders cannot be asked for yet");
+            }
+        }
     }
 
     /// librdkafka says the same of topics that do not exist and of leaders that are being elected.
@@ -342,7 +358,10 @@ impl Calls {
             None => Ok(()),
             Some(element) => {
                 let call = format!("delete records of {}-{}", element.topic, element.partition);
-                Err(Failure::of(element.code).error(call))
+                let error = Failure::of(element.code).error(call);
+                let partitions: Vec<TopicPartition> = before.iter().map(|(partition, _)| partition.clone()).collect();
+                self.forget_leaders(&partitions, &error);
+                Err(error)
             }
         }
     }
