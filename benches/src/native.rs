@@ -1,5 +1,8 @@
 //! The one file of the benches that calls C: the client's batches and its fast ways to send, and this process's CPU time.
-#![allow(unsafe_code, reason = "rdkafka has no batches and no sending by topic handle; the standard library no CPU time")]
+#![allow(
+    unsafe_code,
+    reason = "rdkafka has no batches and no sending by topic handle; the standard library no CPU time"
+)]
 
 use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};

@@ -24,7 +24,10 @@ impl Range {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
-        Some(Self { min, median: sorted[sorted.len() / 2], max })
+        let middle = sorted.len() / 2;
+        // Of an even number of values, the mean of the two in the middle.
+        let median = (sorted[middle] + sorted[(sorted.len() - 1) / 2]) / 2.0;
+        Some(Self { min, median, max })
     }
 }
 

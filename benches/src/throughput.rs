@@ -64,7 +64,12 @@ fn child(order: &str) -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, topics: &Topics, (input, passing): (&str, u64), (side, round): (Side, usize)) -> Result<Run> {
+fn measure(
+    options: &Options,
+    topics: &Topics,
+    (input, passing): (&str, u64),
+    (side, round): (Side, usize),
+) -> Result<Run> {
     let rest = format!("{}-{round}", if side == Side::Raw { "raw" } else { "millstream" });
     let state = tempfile::tempdir()?;
     let order = Order {

@@ -58,7 +58,8 @@ impl Topics {
     /// If the broker does not say which topics there are.
     pub fn delete(&self, name: &str) -> Result<()> {
         let metadata = self.admin.inner().fetch_metadata(None, TIMEOUT).context("listing topics")?;
-        let ours: Vec<&str> = metadata.topics().iter().map(|t| t.name()).filter(|topic| topic.starts_with(name)).collect();
+        let ours: Vec<&str> =
+            metadata.topics().iter().map(|t| t.name()).filter(|topic| topic.starts_with(name)).collect();
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         if !ours.is_empty() {
             self.runtime.block_on(self.admin.delete_topics(&ours, &options))?;

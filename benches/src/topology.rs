@@ -98,5 +98,8 @@ async fn run_to_the_end(order: &Order) -> Result<Figures> {
 fn committed(group: &BaseConsumer, topic: &str, ends: &[i64]) -> Result<bool> {
     let list = topics::from_the_start(topic, ends.len())?;
     let committed = group.committed_offsets(list, Duration::from_secs(10))?;
-    Ok(committed.elements().iter().all(|element| element.offset() == Offset::Offset(ends[element.partition() as usize])))
+    Ok(committed
+        .elements()
+        .iter()
+        .all(|element| element.offset() == Offset::Offset(ends[element.partition() as usize])))
 }
