@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::Duration;
 
+use super::ahead::Ahead;
 use super::error::StreamsError;
 use super::state::{State, StateCell};
 use super::{Parts, assign, producer_settings};
@@ -94,6 +95,7 @@ pub struct Controller {
     plans: Vec<Arc<TaskPlan>>,
     member: Option<Box<dyn Member>>,
     parked: BTreeMap<TaskId, TaskState>,
+    ahead: Ahead,
     homes: BTreeMap<TaskId, usize>,
     commits: Vec<(Ticket<()>, Completer<()>)>,
     state: StateCell,
@@ -110,6 +112,7 @@ impl Controller {
             plans: Vec::new(),
             member: None,
             parked: BTreeMap::new(),
+            ahead: Ahead::default(),
             homes: BTreeMap::new(),
             commits: Vec::new(),
             state: StateCell::default(),
@@ -264,15 +267,17 @@ impl Controller {
                     Ok(false)
                 }
                 Some(plans) => {
+                    tracing::debug!("{}: the topics are resolved", self.app());
                     self.plans = plans;
+                    self.ahead = Ahead::new(&*self.seed.parts.storage, &self.plans);
                     self.phase = Phase::Preparing { orphans: self.orphans()? };
                     Ok(true)
                 }
             },
-            Phase::Preparing { orphans } => self.prepare(orphans),
+            Phase::Preparing { orphans } => Ok(self.prepare(orphans)? || self.open_ahead()),
             Phase::Joined => {
                 self.phase = Phase::Joined;
-                self.listen()
+                Ok(self.listen()? || self.open_ahead())
             }
             Phase::Collecting { acknowledge } => {
                 let back = self.collected();
@@ -308,6 +313,10 @@ impl Controller {
                 Ok(false)
             }
         }
+    }
+
+    fn open_ahead(&mut self) -> bool {
+        !self.stop && self.ahead.step(&*self.seed.parts.storage, &mut self.parked)
     }
 
     /// Transactional ids that an earlier life with more workers may have left open.
@@ -387,6 +396,7 @@ impl Controller {
 
     fn assign(&mut self, assigned: Assigned) -> Result<(), StreamsError> {
         let Assigned { ownership, partitions } = assigned;
+        self.ahead.stop();
         let tasks = assign::tasks(&self.plans, partitions, &mut self.parked)?;
         // What is not ours any more is closed; its database stays for the day it comes back.
         self.parked.clear();

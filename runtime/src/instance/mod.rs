@@ -6,6 +6,7 @@
 //! ```
 //! Both are stepped; [`Instance`] steps them in one thread (simulation, tests), [`crate::Streams`] gives each a thread.
 
+mod ahead;
 mod assign;
 mod controller;
 mod error;

@@ -10,6 +10,7 @@ mod error;
 mod fetch;
 mod messages;
 mod metering;
+mod open;
 mod outbox;
 mod pulse;
 mod settle;
@@ -20,18 +21,18 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use millstream_state::engine::Storage;
-use millstream_state::error::EngineError;
-use millstream_state::store::{CacheBudget, TaskStores};
+use millstream_state::store::CacheBudget;
 
 pub use error::WorkerError;
 pub use messages::{AssignedTask, FromWorker, PartitionLag, ToWorker};
+pub(crate) use open::open;
 pub use pulse::Pulse;
 
 use crate::broker::{Broker, Fetcher, Isolation, Ownership, Wake};
 use crate::clock::Monotonic;
 use crate::commit::{OffsetCommitter, Transaction, TransactionSettings};
 use crate::restore::{Restoring, Running};
-use crate::task::{Now, TaskId, TaskRules, TaskState};
+use crate::task::{Now, TaskId, TaskRules};
 use metering::Meter;
 use outbox::Routes;
 
@@ -185,6 +186,7 @@ impl Worker {
         let mut progress = false;
         if !self.announced.ready && self.transaction.ready() {
             self.announced.ready = true;
+            tracing::debug!(worker = self.seed.index, "the producer is initialised");
             self.tell(FromWorker::Ready);
             progress = true;
         }
@@ -222,30 +224,11 @@ impl Worker {
         for task in tasks {
             let state = match task.parked {
                 Some(state) => state,
-                None => self.open(task.id, &task.plan)?,
+                None => open(&*self.seed.storage, task.id, &task.plan)?,
             };
             self.restoring.push(Restoring::begin(state, task.inputs, now.monotonic));
         }
         Ok(())
-    }
-
-    /// Opens the stores of a task; a corrupted database is thrown away, the changelog has it all.
-    fn open(&self, id: TaskId, plan: &Arc<crate::task::TaskPlan>) -> Result<TaskState, WorkerError> {
-        let name = id.to_string();
-        let storage = &self.seed.storage;
-        let specs = &plan.sub_topology().spec().stores;
-        let engine = match storage.open(&name) {
-            Err(EngineError::Corrupted { path, source }) => {
-                tracing::warn!(task = %id, %path, "the database is corrupted and is rebuilt from the changelog: {source}");
-                storage.destroy(&name).and_then(|()| storage.open(&name))
-            }
-            other => other,
-        };
-        let engine = engine.map_err(|source| WorkerError::Storage { task: id, source })?;
-        let stores = TaskStores::open(specs, engine)
-            .map_err(|source| WorkerError::Stores { task: id, source: Box::new(source) })?;
-        let state = millstream_state::context::StateContext::new(stores);
-        Ok(TaskState { id, plan: plan.clone(), cx: millstream_operators::context::Context::new(state) })
     }
 
     fn restore(&mut self, now: Now) -> Result<bool, WorkerError> {
