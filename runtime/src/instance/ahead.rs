@@ -47,3 +47,47 @@ impl Ahead {
         self.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_operators::dsl::{Materialized, StreamsBuilder};
+    use millstream_operators::topology::OffsetReset;
+    use millstream_state::engine::MemoryStorage;
+
+    use super::*;
+    use crate::task::InputTopic;
+
+    fn plan(partitions: i32) -> Arc<TaskPlan> {
+        let builder = StreamsBuilder::new();
+        builder.stream::<String, String>("words").group_by_key().count(Materialized::named("counts"));
+        let mut plan = TaskPlan::new(Arc::new(builder.build().unwrap()), 0);
+        let reset = OffsetReset::default();
+        plan.inputs = vec![InputTopic { topic: "words".into(), partitions, source: 0, reset, repartition: false }];
+        Arc::new(plan)
+    }
+
+    #[test]
+    fn stores_left_behind_are_opened_in_order_and_strangers_stay_closed() {
+        let storage = MemoryStorage::new();
+        for left in ["0_0", "0_2", "0_3", "7_0", "lost+found"] {
+            drop(storage.open(left).unwrap());
+        }
+        let (mut ahead, mut opened) = (Ahead::new(&storage, &[plan(3)]), BTreeMap::new());
+        assert!(ahead.step(&storage, &mut opened));
+        assert_eq!(opened.keys().map(ToString::to_string).collect::<Vec<_>>(), ["0_0"]);
+        assert!(ahead.step(&storage, &mut opened));
+        assert_eq!(opened.keys().map(ToString::to_string).collect::<Vec<_>>(), ["0_0", "0_2"]);
+        assert!(!ahead.step(&storage, &mut opened));
+    }
+
+    #[test]
+    fn stores_that_cannot_be_opened_ahead_are_left_to_whoever_is_assigned_them() {
+        let storage = MemoryStorage::new();
+        let held = storage.open("0_0").unwrap();
+        let (mut ahead, mut opened) = (Ahead::new(&storage, &[plan(1)]), BTreeMap::new());
+        assert!(ahead.step(&storage, &mut opened));
+        assert!(opened.is_empty());
+        drop(held);
+        assert!(open(&storage, "0_0".parse().unwrap(), &plan(1)).is_ok());
+    }
+}
