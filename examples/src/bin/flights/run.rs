@@ -143,7 +143,8 @@ async fn load(cli: &Cli, broker: &dyn Broker, topics: &Topics, flights: &[Flight
         rate: cli.rate,
     };
     match loader.load(broker, flights).await? {
-        Loaded::All { before } => tracing::info!(before, "all flights are in the topic"),
+        Loaded::All { before: 0 } => tracing::info!("all flights are in the topic"),
+        Loaded::All { before } => tracing::info!("all flights are in the topic, {before} of them since an earlier run"),
         Loaded::TakenOver => {
             tracing::warn!("another process has taken over writing the flights");
             loader.loaded_by_others(broker, flights.len()).await?;
