@@ -14,6 +14,7 @@ pub mod native;
 pub mod options;
 pub mod raw;
 pub mod report;
+pub mod restart;
 pub mod throughput;
 pub mod topics;
 pub mod topology;
