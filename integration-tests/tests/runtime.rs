@@ -99,6 +99,21 @@ fn processed_records_of_repartition_topics_are_deleted_and_those_of_sources_neve
     assert!(starts(&sim, "in").iter().all(|start| *start == Position::START));
 }
 
+#[test]
+fn a_broker_that_does_not_answer_cannot_keep_a_process_from_stopping() {
+    let mut sim = loaded(40);
+    let process = sim.start("a", Plan::Nothing);
+    assert!(sim.run_until(LIMIT, |sim| sim.state(process) == Some(State::Running)));
+    sim.effects(process).go_silent();
+    sim.shut_down(process);
+    assert!(sim.run_until(LIMIT, |sim| sim.has_stopped(process)), "{:?}", sim.state(process));
+    // The next one finds everything as after a crash.
+    sim.kill(process);
+    sim.restart(process);
+    finish(&mut sim, process);
+    ledger::check_topics(&sim.broker, 40, false).unwrap();
+}
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

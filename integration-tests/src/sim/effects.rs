@@ -23,12 +23,19 @@ pub struct Effects {
     plan: Plan,
     count: AtomicU64,
     crashed: AtomicBool,
+    silent: AtomicBool,
     kinds: Mutex<Vec<String>>,
 }
 
 impl Effects {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { plan, count: AtomicU64::new(0), crashed: AtomicBool::new(false), kinds: Mutex::default() }
+        Self {
+            plan,
+            count: AtomicU64::new(0),
+            crashed: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            kinds: Mutex::default(),
+        }
     }
 
     /// How many effects there have been.
@@ -45,6 +52,11 @@ impl Effects {
     /// Whether the process is dead.
     pub fn crashed(&self) -> bool {
         self.crashed.load(Ordering::SeqCst)
+    }
+
+    /// From now on no call is answered, nor has any effect.
+    pub fn go_silent(&self) {
+        self.silent.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn crash(&self) {
@@ -75,6 +87,7 @@ impl Faults for Effects {
         }
         match self.happens(|| format!("{:?} {:?}", call.kind, call.partition)) {
             None => Fault::FailBefore(dead()),
+            Some(_) if self.silent.load(Ordering::SeqCst) => Fault::Delay,
             Some(number) if self.plan == Plan::LoseAnswer(number) => Fault::LoseAnswer,
             Some(_) => Fault::None,
         }

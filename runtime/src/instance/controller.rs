@@ -64,12 +64,10 @@ enum Phase {
     /// Waits for the member to have left; revocation events still come.
     Leaving {
         ticket: Ticket<()>,
-        deadline: Monotonic,
     },
     /// The same, while workers give their tasks back.
     LeavingCollecting {
         ticket: Ticket<()>,
-        deadline: Monotonic,
         acknowledge: bool,
     },
     Stopping,
@@ -84,8 +82,9 @@ struct WorkerStatus {
     gone: bool,
 }
 
-/// After this long a leave is given up; the broker finds out by the session timeout.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// After this long a clean stop is given up for one as after a crash: a broker that does not answer must not keep a
+/// process from ending. What was not committed is processed again; others take over after the session timeout.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The controller. See the module's description.
 pub struct Controller {
@@ -101,6 +100,8 @@ pub struct Controller {
     state: StateCell,
     error: Option<Arc<StreamsError>>,
     stop: bool,
+    /// When to stop waiting for a clean end; set when the stop begins.
+    stop_by: Option<Monotonic>,
 }
 
 impl Controller {
@@ -118,6 +119,7 @@ impl Controller {
             state: StateCell::default(),
             error: None,
             stop: false,
+            stop_by: None,
             seed,
         }
     }
@@ -180,14 +182,11 @@ impl Controller {
         match &self.phase {
             Phase::Done => Step::Stopped,
             _ if progress => Step::Progress,
-            Phase::Leaving { deadline, .. } | Phase::LeavingCollecting { deadline, .. } => {
-                Step::WaitUntil(Some(*deadline))
-            }
             // Tickets of the admin wake nobody; the answers are looked for instead.
             Phase::Resolving(_) | Phase::Preparing { .. } => {
                 Step::WaitUntil(Some(now.monotonic.after(Duration::from_millis(10))))
             }
-            _ => Step::WaitUntil(None),
+            _ => Step::WaitUntil(self.stop_by),
         }
     }
 
@@ -287,14 +286,14 @@ impl Controller {
                 self.phase = if back { Phase::Joined } else { Phase::Collecting { acknowledge } };
                 Ok(back)
             }
-            Phase::Leaving { ticket, deadline } => self.leaving(ticket, deadline, now),
-            Phase::LeavingCollecting { ticket, deadline, acknowledge } => {
+            Phase::Leaving { ticket } => self.leaving(ticket),
+            Phase::LeavingCollecting { ticket, acknowledge } => {
                 let back = self.collected();
                 if back {
                     self.acknowledge(acknowledge);
-                    self.phase = Phase::Leaving { ticket, deadline };
+                    self.phase = Phase::Leaving { ticket };
                 } else {
-                    self.phase = Phase::LeavingCollecting { ticket, deadline, acknowledge };
+                    self.phase = Phase::LeavingCollecting { ticket, acknowledge };
                 }
                 Ok(back)
             }
@@ -438,31 +437,34 @@ impl Controller {
         }
     }
 
-    fn leaving(&mut self, mut ticket: Ticket<()>, deadline: Monotonic, now: Now) -> Result<bool, StreamsError> {
+    fn leaving(&mut self, mut ticket: Ticket<()>) -> Result<bool, StreamsError> {
         let event = self.member.as_mut().and_then(|member| member.poll());
         let (message, acknowledge): (fn() -> ToWorker, bool) = match event {
             Some(MemberEvent::Revoking) => (|| ToWorker::Revoke, true),
             Some(MemberEvent::Lost) => (|| ToWorker::Lost, false),
             // An assignment that crossed our leave is not taken up.
             Some(MemberEvent::Assigned(_) | MemberEvent::Failed(_)) => {
-                self.phase = Phase::Leaving { ticket, deadline };
+                self.phase = Phase::Leaving { ticket };
                 return Ok(true);
             }
             None => {
                 let left = ticket.poll();
-                if left.is_none() && now.monotonic < deadline {
-                    self.phase = Phase::Leaving { ticket, deadline };
-                    return Ok(false);
-                }
-                if let Some(Err(error)) = left {
-                    tracing::warn!("leaving the group failed, others take over after the session timeout: {error}");
+                match left {
+                    None => {
+                        self.phase = Phase::Leaving { ticket };
+                        return Ok(false);
+                    }
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        tracing::warn!("leaving the group failed, others take over after the session timeout: {error}");
+                    }
                 }
                 self.stop_workers();
                 return Ok(true);
             }
         };
         self.collect(message);
-        self.phase = Phase::LeavingCollecting { ticket, deadline, acknowledge };
+        self.phase = Phase::LeavingCollecting { ticket, acknowledge };
         Ok(true)
     }
 
@@ -471,6 +473,18 @@ impl Controller {
         if self.state() != State::Error && self.state() != State::PendingShutdown && !self.state().is_final() {
             self.set_state(if self.error.is_some() { State::Error } else { State::PendingShutdown });
         }
+        let stop_by = *self.stop_by.get_or_insert(now.monotonic.after(STOP_TIMEOUT));
+        let waiting =
+            matches!(self.phase, Phase::Collecting { .. } | Phase::Leaving { .. } | Phase::LeavingCollecting { .. });
+        if waiting && now.monotonic >= stop_by {
+            tracing::warn!(
+                "{}: no clean stop within {STOP_TIMEOUT:?}, as the broker does not answer or a worker is stuck; stopping as \
+                 after a crash: nothing is lost, what was not committed is processed again",
+                self.app()
+            );
+            self.stop_workers();
+            return true;
+        }
         match self.phase {
             Phase::Created | Phase::Resolving(_) | Phase::Preparing { .. } if self.member.is_none() => {
                 self.stop_workers();
@@ -478,8 +492,7 @@ impl Controller {
             }
             Phase::Created | Phase::Joined => match &mut self.member {
                 Some(member) => {
-                    let deadline = now.monotonic.after(LEAVE_TIMEOUT);
-                    self.phase = Phase::Leaving { ticket: member.leave(), deadline };
+                    self.phase = Phase::Leaving { ticket: member.leave() };
                     true
                 }
                 None => {
