@@ -119,16 +119,23 @@ impl Uncommitted {
         self.arena.len() + self.slots.len() * ENTRY_BYTES
     }
 
-    /// The changes in the order in which their keys were first written.
+    /// The changes in the order in which their keys were first written, or after [`Uncommitted::order`] in that of keys.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.slots.iter().map(|slot| (&self.arena[Self::key(&self.arena, slot)], self.value(slot)))
     }
 
-    /// Puts the changes into the order of their keys, for a write in bulk. Look-ups no longer work afterwards.
-    pub(crate) fn into_sorted(mut self) -> Self {
+    /// Puts the changes into the order of their keys, for a write in bulk. Look-ups and scans no longer work until the
+    /// next `clear`.
+    pub(crate) fn order(&mut self) {
         let arena = &self.arena;
         self.slots.sort_unstable_by(|a, b| arena[Self::key(arena, a)].cmp(&arena[Self::key(arena, b)]));
         self.table.clear();
+        self.sorted = None;
+    }
+
+    /// As [`Uncommitted::order`].
+    pub(crate) fn into_sorted(mut self) -> Self {
+        self.order();
         self
     }
 
