@@ -106,16 +106,15 @@ impl Streams {
         let (clock, state, stop, parker) =
             (self.clock.clone(), self.state.clone(), self.stop.clone(), parkers[0].clone());
         spawn("millstream-controller".to_owned(), move || {
-            let error = run_controller(controller, state, &*clock, &parker, &stop);
-            let stuck = error.as_deref().is_some_and(|error| matches!(error, StreamsError::Stuck { .. }));
-            // A stuck thread would never be joined; its worker finds its channels closed if it ever comes back.
-            for thread in threads.into_iter().filter(|_| !stuck) {
+            let ended = run_controller(controller, state, &*clock, &parker, &stop);
+            // A thread that is held up would not be joined for long, or ever; the end of the process ends it.
+            for thread in threads.into_iter().filter(|_| ended.joinable) {
                 // A worker's panic was caught inside its thread.
                 let _ = thread.join();
             }
             // Only now is the directory free: the databases are closed.
             drop(identity);
-            let _ = done.send(error);
+            let _ = done.send(ended.error);
         })?;
         Ok(())
     }

@@ -84,6 +84,13 @@ fn live(seed: WorkerSeed, clock: &dyn Clock, parker: &Parker) -> Result<(), Work
     }
 }
 
+/// How an instance has ended.
+pub(crate) struct Ended {
+    pub(crate) error: Option<Arc<StreamsError>>,
+    /// Whether its threads are worth waiting for.
+    pub(crate) joinable: bool,
+}
+
 /// Runs the controller until the instance has stopped.
 pub(crate) fn run_controller(
     seed: ControllerSeed,
@@ -91,7 +98,7 @@ pub(crate) fn run_controller(
     clock: &dyn Clock,
     parker: &Parker,
     stop: &AtomicBool,
-) -> Option<Arc<StreamsError>> {
+) -> Ended {
     let mut controller = Controller::with_state(seed, state);
     loop {
         if stop.load(Ordering::Acquire) {
@@ -101,7 +108,9 @@ pub(crate) fn run_controller(
         match controller.step(now) {
             Step::Progress => {}
             Step::WaitUntil(until) => parker.sleep_until(now.monotonic, until),
-            Step::Stopped => return controller.error(),
+            Step::Stopped => {
+                return Ended { error: controller.error(), joinable: !controller.left_something_behind() };
+            }
         }
     }
 }

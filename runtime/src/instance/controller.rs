@@ -102,6 +102,8 @@ pub struct Controller {
     stop: bool,
     /// When to stop waiting for a clean end; set when the stop begins.
     stop_by: Option<Monotonic>,
+    /// Whether the clean end was given up.
+    gave_up: bool,
 }
 
 impl Controller {
@@ -120,6 +122,7 @@ impl Controller {
             error: None,
             stop: false,
             stop_by: None,
+            gave_up: false,
             seed,
         }
     }
@@ -137,6 +140,11 @@ impl Controller {
     /// Why it is in [`State::Error`].
     pub fn error(&self) -> Option<Arc<StreamsError>> {
         self.error.clone()
+    }
+
+    /// Whether a worker may still be held up somewhere: it is stuck, or its client waits for a broker.
+    pub fn left_something_behind(&self) -> bool {
+        self.gave_up || self.error.as_deref().is_some_and(|error| matches!(error, StreamsError::Stuck { .. }))
     }
 
     /// Asks for a clean stop.
@@ -482,6 +490,7 @@ impl Controller {
                  after a crash: nothing is lost, what was not committed is processed again",
                 self.app()
             );
+            self.gave_up = true;
             self.stop_workers();
             return true;
         }
