@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -40,7 +41,8 @@ fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
 #[test]
 fn offsets_can_be_asked_for_again_as_soon_as_a_restarted_broker_serves() {
     if std::env::var("MILLSTREAM_TEST_BOOTSTRAP").is_err() {
-        println!("NOT RUN on a real broker: MILLSTREAM_TEST_BOOTSTRAP is not set");
+        let mut out = std::io::stdout();
+        writeln!(out, "NOT RUN on a real broker: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
         return;
     }
     let kafka = Kafka(tempfile::tempdir().unwrap());
