@@ -179,7 +179,13 @@ impl Producer for KafkaProducer {
             }
             Err(failure) => {
                 let call = format!("produce to {}-{}", record.topic, record.partition);
-                Err(self.shared.root_of(failure).error(self.shared.call(&call)))
+                // A transaction that has to be aborted takes no records (`_STATE`); which error it was, the flush tells.
+                let must_abort = failure.code == RDKafkaErrorCode::State;
+                let mut error = self.shared.root_of(failure).error(self.shared.call(&call));
+                if must_abort && error.class == ErrorClass::Fatal {
+                    error.class = ErrorClass::Abortable;
+                }
+                Err(error)
             }
         }
     }
