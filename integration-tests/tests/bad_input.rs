@@ -196,6 +196,14 @@ fn a_state_directory_of_another_process_is_refused_by_name() {
     assert_names(&error, &["locked by another process", &directory.path().display().to_string()]);
 }
 
+/// All forty inputs are processed, and counted once.
+fn assert_counts_forty(mut sim: Simulation, process: usize) {
+    assert!(sim.run_until(LIMIT, |sim| ledger::is_done(&sim.broker)), "{:?}", sim.error(process));
+    sim.shut_down(process);
+    assert!(sim.run_until(LIMIT, |sim| sim.has_stopped(process)));
+    ledger::check(&sim, 1, 40, false).unwrap();
+}
+
 fn with_a_broken_disk(fault: Fault) {
     let mut sim = Simulation::new(ledger::topology(), ledger::config());
     ledger::create_topics(&sim.broker);
@@ -208,10 +216,7 @@ fn with_a_broken_disk(fault: Fault) {
     assert_names(&sim.error(process).unwrap(), &["task ", "store ", "failed"]);
     sim.storage(process).heal();
     sim.restart(process);
-    assert!(sim.run_until(LIMIT, |sim| ledger::is_done(&sim.broker)), "{:?}", sim.error(process));
-    sim.shut_down(process);
-    assert!(sim.run_until(LIMIT, |sim| sim.has_stopped(process)));
-    ledger::check(&sim, 1, 40, false).unwrap();
+    assert_counts_forty(sim, process);
 }
 
 #[test]
@@ -235,10 +240,7 @@ fn a_corrupted_database_is_rebuilt_from_the_changelog() {
     sim.storage(process).corrupt("1_0");
     ledger::produce(&sim.broker, 20..40);
     sim.restart(process);
-    assert!(sim.run_until(LIMIT, |sim| ledger::is_done(&sim.broker)), "{:?}", sim.error(process));
-    sim.shut_down(process);
-    assert!(sim.run_until(LIMIT, |sim| sim.has_stopped(process)));
-    ledger::check(&sim, 1, 40, false).unwrap();
+    assert_counts_forty(sim, process);
 }
 
 #[test]
@@ -253,8 +255,5 @@ fn a_store_left_unused_for_too_long_is_rebuilt() {
     sim.clock.advance(Duration::from_secs(25 * 60 * 60));
     ledger::produce(&sim.broker, 20..40);
     sim.restart(process);
-    assert!(sim.run_until(LIMIT, |sim| ledger::is_done(&sim.broker)), "{:?}", sim.error(process));
-    sim.shut_down(process);
-    assert!(sim.run_until(LIMIT, |sim| sim.has_stopped(process)));
-    ledger::check(&sim, 1, 40, false).unwrap();
+    assert_counts_forty(sim, process);
 }

@@ -191,17 +191,13 @@ impl Transaction {
     pub fn abort(&mut self, now: Monotonic, member_fenced: bool, error: &BrokerError) {
         let reason = error.to_string();
         self.phase = if !self.transactional() {
-            self.renew_now(member_fenced, reason)
+            // Without transactions there is nothing to abort: what was sent was sent.
+            Phase::Aborting { ticket: Ticket::ready(Ok(())), member_fenced, reason }
         } else if error.class == ErrorClass::ProducerFenced {
             Phase::Settling(Box::new(Settling::abort(now, member_fenced, reason)))
         } else {
             Phase::Aborting { ticket: self.producer.abort(), member_fenced, reason }
         };
-    }
-
-    /// Without transactions there is nothing to abort: what was sent was sent.
-    fn renew_now(&mut self, member_fenced: bool, reason: String) -> Phase {
-        Phase::Aborting { ticket: Ticket::ready(Ok(())), member_fenced, reason }
     }
 
     /// Goes on as far as answers have come; `Some` when a transaction has ended.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use millstream_state::model::TopicPartition;
-
 use super::WorkerError;
 use crate::broker::{AssignedPartition, Ownership};
 use crate::task::{TaskId, TaskPlan, TaskState};
@@ -49,13 +47,4 @@ pub enum FromWorker {
     Stopped,
     /// The worker cannot go on; its transaction will be aborted by its successor.
     Failed(WorkerError),
-}
-
-/// What a worker reports of a partition for lag and progress.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionLag {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// Records fetched or known of, but not processed.
-    pub lag: i64,
 }

@@ -24,7 +24,7 @@ use millstream_state::engine::Storage;
 use millstream_state::store::CacheBudget;
 
 pub use error::WorkerError;
-pub use messages::{AssignedTask, FromWorker, PartitionLag, ToWorker};
+pub use messages::{AssignedTask, FromWorker, ToWorker};
 pub(crate) use open::open;
 pub use pulse::Pulse;
 
