@@ -1,6 +1,6 @@
 # Thin: each target says in one line what it runs.
 
-.PHONY: help demo word-count test bench chaos kafka kafka-stop
+.PHONY: help demo word-count test bench chaos torture kafka kafka-stop
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ bench: ## throughput beside the raw client loop, on a real broker
 chaos: ## kills three processes again and again while the flights are counted (long; SEED=n, KILLS=n)
 	@scripts/install.sh test
 	scripts/with-kafka.sh scripts/chaos.sh
+
+torture: ## simulated lives of a cluster under faults, then real faults on three real brokers (MINUTES=n, SEED=s)
+	@scripts/install.sh test
+	MINUTES=$(MINUTES) SEED=$(SEED) scripts/torture.sh
 
 kafka: ## starts a real Apache Kafka and prints its address
 	@scripts/install.sh test

@@ -17,10 +17,11 @@ jars=${XDG_CACHE_HOME:-$HOME/.cache}/millstream/kafka-$version
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-free_port() { # a port whose successor is free too: the controller listens there
+free_port() { # a port whose successor is free too: the controller listens there; none of those given
   local port
   for _ in $(seq 100); do
-    port=$((20000 + RANDOM % 12000))
+    port=$((20000 + RANDOM % 6000 * 2))
+    case " $* " in *" $port "*) continue ;; esac
     if ! answers "$port" && ! answers $((port + 1)); then echo "$port"; return; fi
   done
   fail "found no free port between 20000 and 32000"
@@ -92,7 +93,7 @@ launch() {
     >"$dir/kafka.log" 2>&1 </dev/null &
   pid=$!
   echo "$pid" >"$dir/pid"
-  for _ in $(seq 600); do
+  for _ in $(seq 1800); do
     kill -0 "$pid" 2>/dev/null || fail "the broker ended: $(tail -5 "$dir/kafka.log")"
     if grep -q 'Kafka Server started' "$dir/kafka.log" && answers "$port"; then
       echo "127.0.0.1:$port" | tee "$dir/address"
@@ -100,7 +101,7 @@ launch() {
     fi
     sleep 0.1
   done
-  fail "the broker did not answer within 60 s: see $dir/kafka.log"
+  fail "the broker did not answer within 180 s: see $dir/kafka.log"
 }
 
 uuid() { # a Kafka cluster id: 16 bytes in URL-safe base64, none that begins with a dash
@@ -137,6 +138,9 @@ stop() {
     rm -rf "$1/data" "$1/pid" "$1/address" "$1/kafka.log" "$1/format.log" "$1/server.properties"
   fi
 }
+
+# kafka-cluster.sh takes the functions only.
+if [ "${BASH_SOURCE[0]}" != "$0" ]; then return; fi
 
 command=${1:-}
 dir=$(realpath -m "${2:-$here/../.work/kafka}")

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use millstream::broker::Broker;
 use millstream::operators::topology::{SubTopologySpec, Topology};
-use millstream::state::engine::{Direction, RocksSettings, RocksStorage, Storage};
-use millstream::state::model::{Position, Timestamp};
-use millstream::state::store::{Changelog, StoreId, StoreKind, StoreSpec, TaskStores};
+use millstream::state::engine::{RocksSettings, RocksStorage, Storage};
+use millstream::state::model::Position;
+use millstream::state::store::{Changelog, StoreId, StoreSpec, TaskStores};
 use serde::Serialize;
 
 use crate::outputs;
@@ -84,7 +84,7 @@ fn gather(
             let Some(mark) = stores.mark(id) else { continue };
             let known = found.get(&(store.name.clone(), partition));
             if known.is_none_or(|known| known.position < mark.position) {
-                let content = content(&mut stores, id, store)?;
+                let content = content(&mut stores, id)?;
                 found.insert((store.name.clone(), partition), Found { position: mark.position, content });
             }
         }
@@ -92,24 +92,16 @@ fn gather(
     Ok(())
 }
 
-fn content(stores: &mut TaskStores, id: StoreId, store: &StoreSpec) -> anyhow::Result<Content> {
-    use std::ops::Bound::Unbounded;
-    let scan = match store.kind {
-        StoreKind::KeyValue | StoreKind::TimestampedKeyValue => {
-            stores.scan(id, (Unbounded, Unbounded), Direction::Forward)?
-        }
-        StoreKind::Window(_) | StoreKind::TimestampedWindow(_) => {
-            let ever = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-            stores.window_fetch_all(id, ever, Direction::Forward)?
-        }
-    };
-    scan.map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())))
+fn content(stores: &mut TaskStores, id: StoreId) -> anyhow::Result<Content> {
+    stores
+        .all(id)?
+        .map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())))
         .collect::<Result<_, _>>()
         .map_err(Into::into)
 }
 
 fn has_timestamps(store: &StoreSpec) -> bool {
-    matches!(store.kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_))
+    store.kind.is_timestamped()
 }
 
 /// What each partition of a changelog says its store holds. A changelog has plain values; the record's own timestamp is

@@ -3,4 +3,7 @@
 pub mod chaos;
 pub mod conformance;
 pub mod contract;
+pub mod lives;
+pub mod proxy;
+pub mod real;
 pub mod sim;

@@ -44,6 +44,39 @@ pub enum ProcessError {
         /// Why.
         source: StateError,
     },
+    /// A processor forwards to a child that it does not have.
+    #[error("{node} has no child {child} to forward to; it has {known}")]
+    UnknownChild {
+        /// The processor.
+        node: Arc<str>,
+        /// The child it named.
+        child: String,
+        /// The children there are.
+        known: String,
+    },
+    /// A suppression has to hold back more than its buffer may hold, and is told to stop then.
+    #[error(
+        "the buffer of {node} is full: it holds {records} of {max_records} records and {bytes} of {max_bytes} bytes; \
+         give it more room, or let it emit early"
+    )]
+    BufferFull {
+        /// The node.
+        node: Arc<str>,
+        /// How many records it holds.
+        records: usize,
+        /// How many it may hold.
+        max_records: usize,
+        /// How many bytes it holds.
+        bytes: usize,
+        /// How many it may hold.
+        max_bytes: usize,
+    },
+    /// A record without a key has come where it would have to wait by its key.
+    #[error("{node} cannot hold back a record without a key until its grace period ends; drop such records before")]
+    NullKey {
+        /// The node.
+        node: Arc<str>,
+    },
     /// The user's function refused the record.
     #[error("{node} refused the record: {source}")]
     User {
@@ -109,6 +142,14 @@ pub enum BuildError {
         node: String,
         /// What is wrong, and what would be right.
         reason: String,
+    },
+    /// Stores or internal topics have generated names, and the settings refuse them.
+    #[error(
+        "generated names change with the program and are refused by require_explicit_names; name these: {resources}"
+    )]
+    GeneratedNames {
+        /// Each node with its stores and topics that have generated names.
+        resources: String,
     },
     /// Nothing is read.
     #[error("the topology has no source; start with StreamsBuilder::stream or StreamsBuilder::table")]

@@ -7,6 +7,9 @@
 pub mod context;
 pub mod dsl;
 pub mod error;
+pub mod foreign_key;
+pub mod global;
 pub mod ops;
+pub mod processor;
 pub mod push;
 pub mod topology;

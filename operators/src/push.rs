@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 use crate::context::Context;
 use crate::error::ProcessError;
 
+static NO_HEADERS: Headers = Headers::new();
+
 /// A record on its way through the operators.
 #[derive(Debug)]
 pub struct Record<'a, K, V> {
@@ -45,6 +47,21 @@ impl<'a, K, V> Record<'a, K, V> {
     pub fn with_key<L>(self, key: &'a L) -> Record<'a, L, V> {
         Record { key, value: self.value, timestamp: self.timestamp, headers: self.headers }
     }
+
+    /// The same record with another time.
+    pub fn with_timestamp(self, timestamp: Timestamp) -> Self {
+        Self { timestamp, ..self }
+    }
+
+    /// The same record with other headers.
+    pub fn with_headers(self, headers: &'a Headers) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// A record of this time without headers.
+    pub fn new(key: &'a K, value: &'a V, timestamp: Timestamp) -> Self {
+        Self { key, value, timestamp, headers: &NO_HEADERS }
+    }
 }
 
 /// A change of a table: the new value of a key and, where somebody below asked for it, the old one (Kafka Streams'
@@ -61,6 +78,9 @@ pub struct Update<'a, K, V> {
     pub timestamp: Timestamp,
     /// The headers of the record that caused it.
     pub headers: &'a Headers,
+    /// Whether the table has nothing newer for the key. Only a table that keeps versions says no: then the change is to
+    /// the past, and `new` is not the key's value now.
+    pub latest: bool,
 }
 
 impl<K, V> Clone for Update<'_, K, V> {

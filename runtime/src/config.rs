@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_operators::topology::OffsetReset;
 
-use crate::task::{DeserializationHandler, IdlePolicy, TaskRules};
+use crate::task::{DeserializationHandler, IdlePolicy, PanicHandler, ProcessingHandler, TaskRules};
 
 /// How often a record may be counted (`processing.guarantee`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,10 @@ pub struct StreamsConfig {
     pub offset_reset: OffsetReset,
     /// What to do with a record that cannot be decoded. Default: stop.
     pub undecodable: DeserializationHandler,
+    /// What to do with a record that the program's own code refuses. Default: stop.
+    pub refused: ProcessingHandler,
+    /// What to do when the program's own code panics. Default: stop.
+    pub panics: PanicHandler,
     /// How long a task waits for an input without records. Default: zero.
     pub max_task_idle: IdlePolicy,
     /// Replication of internal topics; `None` takes the broker's default.
@@ -132,6 +136,8 @@ impl StreamsConfig {
             max_poll_interval: Duration::from_secs(300),
             offset_reset: OffsetReset::Earliest,
             undecodable: DeserializationHandler::Fail,
+            refused: ProcessingHandler::Fail,
+            panics: PanicHandler::Fail,
             max_task_idle: IdlePolicy::default(),
             replication: None,
             repartition_purge_interval: Duration::from_secs(30),
@@ -206,6 +212,26 @@ impl StreamsConfig {
         self.on_undecodable(DeserializationHandler::DeadLetter(topic.into()))
     }
 
+    /// Sets what to do with a record that the program's own code refuses: a `try_` operator's function or a processor
+    /// that answers an error.
+    pub fn on_refused(mut self, handler: ProcessingHandler) -> Self {
+        self.refused = handler;
+        self
+    }
+
+    /// Sets what to do when the program's own code panics.
+    ///
+    /// ```
+    /// use millstream::prelude::*;
+    ///
+    /// let config = StreamsConfig::new("orders", "localhost:9092")
+    ///     .on_panic(PanicHandler::DeadLetter("orders-that-failed".into()));
+    /// ```
+    pub fn on_panic(mut self, handler: PanicHandler) -> Self {
+        self.panics = handler;
+        self
+    }
+
     /// Sets how long a task waits for an input without records.
     pub fn max_task_idle(mut self, idle: IdlePolicy) -> Self {
         self.max_task_idle = idle;
@@ -239,6 +265,11 @@ impl StreamsConfig {
     }
 
     pub(crate) fn rules(&self) -> TaskRules {
-        TaskRules { undecodable: self.undecodable.clone(), idle: self.max_task_idle }
+        TaskRules {
+            undecodable: self.undecodable.clone(),
+            refused: self.refused.clone(),
+            panics: self.panics.clone(),
+            idle: self.max_task_idle,
+        }
     }
 }

@@ -28,6 +28,9 @@ pub mod broker;
 pub mod clock;
 pub mod commit;
 pub mod config;
+#[cfg(feature = "deliberate-bugs")]
+pub mod deliberate;
+pub mod global;
 pub mod identity;
 pub mod instance;
 pub mod partitioner;
@@ -36,14 +39,18 @@ pub mod restore;
 pub mod task;
 pub mod testing;
 pub mod topics;
+mod trouble;
 pub mod worker;
 
+#[cfg(not(feature = "deliberate-bugs"))]
+mod deliberate;
 mod streams;
 mod thread;
 
 pub use config::StreamsConfig;
-pub use instance::{State, StreamsError};
+pub use instance::{State, StreamsError, TopicRole};
 pub use streams::{SharedError, Streams, stop_signal};
+pub use trouble::{Trouble, Troubles};
 
 pub use millstream_operators as operators;
 pub use millstream_state as state;

@@ -15,6 +15,7 @@ use crate::config::{Guarantee, StreamsConfig};
 use crate::identity::Identity;
 use crate::instance::{Parts, State, StateCell, StreamsError, Who, assemble};
 use crate::thread::{Parker, run_controller, run_worker};
+use crate::trouble::{Trouble, Troubles};
 
 /// A shared error: the instance's threads and its handle both tell of it.
 pub type SharedError = Arc<StreamsError>;
@@ -29,6 +30,7 @@ pub struct Streams {
     state: StateCell,
     stop: Arc<AtomicBool>,
     controller: Option<Wake>,
+    troubles: Troubles,
     outcome: Option<oneshot::Receiver<Option<SharedError>>>,
 }
 
@@ -63,6 +65,7 @@ impl Streams {
             state: StateCell::default(),
             stop: Arc::default(),
             controller: None,
+            troubles: Troubles::default(),
             outcome: None,
         })
     }
@@ -70,6 +73,12 @@ impl Streams {
     /// What it is doing.
     pub fn state(&self) -> State {
         self.state.get()
+    }
+
+    /// What does not work at present and is tried again: a broker that does not answer, an authorisation that was lost, a
+    /// disk that is full. Empty while all is well; also logged, and counted in the gauge `millstream_troubles`.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.list()
     }
 
     /// Calls `listener` with the old and the new state at every change. Add it before [`Streams::start`] to miss none.
@@ -95,6 +104,7 @@ impl Streams {
         let wake = |index: Option<usize>| parkers[index.map_or(0, |index| index + 1)].wake();
         let (controller, seeds) = assemble(&parts, wake);
         self.controller = Some(wake(None));
+        self.troubles = controller.troubles.clone();
         let mut threads: Vec<JoinHandle<()>> = Vec::new();
         for (seed, parker) in seeds.into_iter().zip(parkers.iter().skip(1).cloned()) {
             let clock = self.clock.clone();
@@ -136,7 +146,11 @@ impl Streams {
         match self.outcome.take() {
             Some(outcome) => match outcome.await {
                 Ok(Some(error)) => Err(error),
-                _ => Ok(()),
+                Ok(None) => Ok(()),
+                Err(_) => {
+                    let message = "its thread ended without a word".to_owned();
+                    Err(Arc::new(StreamsError::Controller { message }))
+                }
             },
             None => Ok(()),
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::broker::Wake;
 use crate::clock::{Clock, Monotonic};
-use crate::instance::{Controller, ControllerSeed, StateCell, StreamsError};
+use crate::instance::{Controller, ControllerSeed, State, StateCell, StreamsError};
 use crate::task::Now;
-use crate::worker::{FromWorker, Step, Worker, WorkerError, WorkerSeed};
+use crate::worker::{FromWorker, Step, Worker, WorkerError, WorkerSeed, words};
 
 /// A thread's sleep, which a [`Wake`] ends.
 #[derive(Clone, Default)]
@@ -57,11 +57,7 @@ pub(crate) fn run_worker(seed: WorkerSeed, clock: &dyn Clock, parker: &Parker) {
     let error = match lived {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            WorkerError::Panicked { worker: index, message }
-        }
+        Err(panic) => WorkerError::Panicked { worker: index, message: words(&*panic) },
     };
     tell(&outbox, index, error);
     controller.wake();
@@ -91,7 +87,8 @@ pub(crate) struct Ended {
     pub(crate) joinable: bool,
 }
 
-/// Runs the controller until the instance has stopped.
+/// Runs the controller until the instance has stopped. A panic, which only a defect can cause, ends the instance with an
+/// error: its workers find nobody to work for and stop.
 pub(crate) fn run_controller(
     seed: ControllerSeed,
     state: StateCell,
@@ -99,18 +96,28 @@ pub(crate) fn run_controller(
     parker: &Parker,
     stop: &AtomicBool,
 ) -> Ended {
-    let mut controller = Controller::with_state(seed, state);
-    loop {
-        if stop.load(Ordering::Acquire) {
-            controller.shut_down();
-        }
-        let now = now(clock);
-        match controller.step(now) {
-            Step::Progress => {}
-            Step::WaitUntil(until) => parker.sleep_until(now.monotonic, until),
-            Step::Stopped => {
-                return Ended { error: controller.error(), joinable: !controller.left_something_behind() };
+    let application = seed.parts.config.application_id.clone();
+    let cell = state.clone();
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let mut controller = Controller::with_state(seed, state);
+        loop {
+            if stop.load(Ordering::Acquire) {
+                controller.shut_down();
+            }
+            let now = now(clock);
+            match controller.step(now) {
+                Step::Progress => {}
+                Step::WaitUntil(until) => parker.sleep_until(now.monotonic, until),
+                Step::Stopped => {
+                    return Ended { error: controller.error(), joinable: !controller.left_something_behind() };
+                }
             }
         }
-    }
+    }));
+    lived.unwrap_or_else(|panic| {
+        let error = StreamsError::Controller { message: words(&*panic) };
+        tracing::error!("{application}: {error}");
+        cell.set(&application, State::Error);
+        Ended { error: Some(Arc::new(error)), joinable: false }
+    })
 }

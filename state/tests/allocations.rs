@@ -45,6 +45,7 @@ fn spec(kind: StoreKind) -> StoreSpec {
         persistence: Persistence::Durable,
         changelog: Changelog::Topic(BTreeMap::new()),
         cached: true,
+        headers: false,
     }
 }
 

@@ -4,18 +4,23 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow};
 use millstream::partitioner;
+use millstream::state::changelog;
 use millstream::state::context::StateContext;
 use millstream::state::engine::MemoryEngine;
 use millstream::state::key_order;
-use millstream::state::model::{Timestamp, Window, Windowed};
+use millstream::state::model::{Headers, Timestamp, Window, Windowed};
+use millstream::state::outer_join;
 use millstream::state::serdes;
 use millstream::state::store::{
-    CacheBudget, Changelog, KeyValue, Persistence, Stamped, StoreId, StoreKind, StoreSpec, TaskStores, WindowShape,
+    CacheBudget, Changelog, KeyValue, Persistence, SessionShape, Stamped, StoreId, StoreKind, StoreSpec, TaskStores,
+    WindowShape,
 };
 use serde_json::Value;
 
 use super::compare::Difference;
-use super::typed::{hex, unhex};
+use super::formats_windows;
+use super::typed::{Type, hex, unhex};
+use super::{foreign_keys, judge};
 
 /// What came of a file of formats.
 pub(crate) struct Checked {
@@ -31,9 +36,20 @@ type Check = fn(&Value) -> Result<Option<Difference>>;
 
 const WINDOWED: &[(&str, Check)] = &[
     ("window_store_key", window_store_key),
+    ("time_first_window_store_key", formats_windows::time_first_window_key),
+    ("key_first_window_store_key", formats_windows::key_first_window_key),
+    ("session_store_key", formats_windows::session_store_key),
+    ("time_first_session_store_key", formats_windows::time_first_session_key),
+    ("key_first_session_store_key", formats_windows::key_first_session_key),
+    ("session_windowed_serde", formats_windows::session_windowed),
+    ("suppress_buffer_value", formats_windows::suppress_buffer_value),
     ("time_windowed_serde", time_windowed),
     ("timestamped_value", timestamped_value),
+    ("header_aware_value", header_aware_value),
     ("segments", segment),
+    ("outer_join_key", outer_join_key),
+    ("left_or_right_value", left_or_right),
+    ("list_value", list_value),
 ];
 
 /// Checks `partitioner.json` or `windowed-keys.json`; `None` for a file of formats that do not exist here.
@@ -41,6 +57,7 @@ pub(crate) fn check(case: &str, file: &Value) -> Result<Option<Checked>> {
     match case {
         "partitioner" => partitions(file).map(Some),
         "windowed-keys" => windowed_keys(file).map(Some),
+        "fk-join-formats" => foreign_key_formats(file).map(Some),
         _ => Ok(None),
     }
 }
@@ -85,6 +102,25 @@ fn windowed_keys(file: &Value) -> Result<Checked> {
     Ok(checked)
 }
 
+fn foreign_key_formats(file: &Value) -> Result<Checked> {
+    let mut checked = Checked { rows: 0, not_covered: Vec::new(), difference: None };
+    for (name, content) in file.as_object().into_iter().flatten().filter(|(name, _)| *name != "sections") {
+        for (index, row) in content.as_array().into_iter().flatten().filter(|row| row.is_object()).enumerate() {
+            let difference = match foreign_keys::row(name, row) {
+                Some(difference) => difference.with_context(|| format!("{name}, row {index}"))?,
+                None if name == "captured" => judge::captured(&foreign_keys::captured(file)?, index)?,
+                None => continue,
+            };
+            checked.rows += 1;
+            if let Some(mut difference) = difference {
+                difference.place = format!("{name}, row {index}: {}", difference.place);
+                checked.difference.get_or_insert(difference);
+            }
+        }
+    }
+    Ok(checked)
+}
+
 fn window_store_key(row: &Value) -> Result<Option<Difference>> {
     let sequence = u32::try_from(number(row, "seqnum")?)?;
     let key =
@@ -114,6 +150,7 @@ fn timestamped_value(row: &Value) -> Result<Option<Difference>> {
         persistence: Persistence::InMemory,
         changelog: Changelog::Topic(BTreeMap::new()),
         cached: false,
+        headers: false,
     };
     let stores = TaskStores::open(std::slice::from_ref(&spec), Box::new(MemoryEngine::new()))?;
     let mut cx = StateContext::new(stores);
@@ -130,12 +167,74 @@ fn timestamped_value(row: &Value) -> Result<Option<Difference>> {
         .or_else(|| differ(row, "changelog_record_timestamp", &Value::from(logged_at))))
 }
 
-fn segment(row: &Value) -> Result<Option<Difference>> {
-    let shape = WindowShape::new(1, number(row, "retention_ms")?);
-    Ok(differ(row, "window_segment_interval_ms", &Value::from(shape.segment_interval)))
+fn outer_join_key(row: &Value) -> Result<Option<Difference>> {
+    let (time, key) = (Timestamp::from_millis(number(row, "timestamp")?), bytes(row, "key_hex")?);
+    let left = row["side"] == "left";
+    let mut encoded = Vec::new();
+    outer_join::push_prefix(&mut encoded, time, left);
+    encoded.extend_from_slice(&key);
+    let wanted = outer_join::WaitingKey { time, left, key: &key };
+    let read = outer_join::split_key(&encoded);
+    if read != Some(wanted) {
+        return Ok(Some(Difference::new("read back", format!("{wanted:?}"), format!("{read:?}"))));
+    }
+    Ok(differ(row, "bytes_hex", &Value::from(hex(&encoded))))
 }
 
-fn differ(row: &Value, field: &str, is: &Value) -> Option<Difference> {
+fn left_or_right(row: &Value) -> Result<Option<Difference>> {
+    let left = row.get("left").is_some_and(|left| !left.is_null());
+    let value = &row[if left { "left" } else { "right" }];
+    let value = Type::of_stored(value).encode(value)?.unwrap_or_default();
+    let mut encoded = Vec::new();
+    outer_join::push_side(&mut encoded, left);
+    encoded.extend_from_slice(&value);
+    let read = outer_join::split_side(&encoded);
+    if read != Some((left, &value[..])) {
+        return Ok(Some(Difference::new("read back", format!("{value:?}"), format!("{read:?}"))));
+    }
+    Ok(differ(row, "bytes_hex", &Value::from(hex(&encoded))))
+}
+
+fn list_value(row: &Value) -> Result<Option<Difference>> {
+    let elements = rows(row, "elements_hex")?;
+    let elements =
+        elements.iter().map(|element| unhex(element.as_str().unwrap_or_default())).collect::<Result<Vec<_>>>()?;
+    let mut list = outer_join::empty_list();
+    elements.iter().for_each(|element| outer_join::push_element(&mut list, element));
+    let read = outer_join::elements(&list);
+    if read != Some(elements.iter().map(Vec::as_slice).collect()) {
+        return Ok(Some(Difference::new("read back", format!("{elements:?}"), format!("{read:?}"))));
+    }
+    Ok(differ(row, "bytes_hex", &Value::from(hex(&list))))
+}
+
+/// The bytes of a value in a header-aware store, and back.
+fn header_aware_value(row: &Value) -> Result<Option<Difference>> {
+    let mut headers = Headers::new();
+    for header in rows(row, "headers")? {
+        let name = header[0].as_str().unwrap_or_default();
+        headers.add(name, header[1].as_str().map(|text| bytes::Bytes::copy_from_slice(text.as_bytes())));
+    }
+    let (value, time) = (bytes(row, "value_hex")?, Timestamp::from_millis(number(row, "timestamp")?));
+    let mut stored = Vec::new();
+    changelog::push_headers(&mut stored, &headers);
+    changelog::push_timestamped(&mut stored, time, &value);
+    let read = changelog::split_headers(&stored)
+        .and_then(|(part, rest)| Some((changelog::read_headers(part)?, changelog::split_timestamped(rest)?)));
+    if read != Some((headers.clone(), (time, &value[..]))) {
+        return Ok(Some(Difference::new("read back", format!("{headers:?}"), format!("{read:?}"))));
+    }
+    Ok(differ(row, "store_value_hex", &Value::from(hex(&stored))))
+}
+
+fn segment(row: &Value) -> Result<Option<Difference>> {
+    let retention = number(row, "retention_ms")?;
+    let (windows, sessions) = (WindowShape::new(1, retention), SessionShape::new(retention));
+    Ok(differ(row, "window_segment_interval_ms", &Value::from(windows.segment_interval))
+        .or_else(|| differ(row, "session_segment_interval_ms", &Value::from(sessions.segment_interval))))
+}
+
+pub(super) fn differ(row: &Value, field: &str, is: &Value) -> Option<Difference> {
     (row[field] != *is).then(|| Difference::new(format!("{field} of {row}"), &row[field], is))
 }
 
@@ -143,10 +242,10 @@ fn rows<'a>(file: &'a Value, name: &str) -> Result<&'a [Value]> {
     file[name].as_array().map(Vec::as_slice).ok_or_else(|| anyhow!("no list {name:?}"))
 }
 
-fn bytes(row: &Value, field: &str) -> Result<Vec<u8>> {
+pub(super) fn bytes(row: &Value, field: &str) -> Result<Vec<u8>> {
     unhex(row[field].as_str().ok_or_else(|| anyhow!("no text {field:?} in {row}"))?)
 }
 
-fn number(row: &Value, field: &str) -> Result<i64> {
+pub(super) fn number(row: &Value, field: &str) -> Result<i64> {
     row[field].as_i64().ok_or_else(|| anyhow!("no number {field:?} in {row}"))
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::cases::{self, Journal};
 use super::compare::{self, Difference, Order, SinkTypes};
 use super::formats;
+use super::lost::{self, Lost};
 use super::play;
 use super::restored;
 use super::stores;
@@ -19,7 +20,13 @@ use super::vector::{CaseFile, Run};
 /// What came of a file.
 pub(crate) enum Verdict {
     /// All of it is as recorded; `loose` runs only up to the order of keys within a cache flush.
-    Passed { runs: usize, loose: usize, note: Option<String> },
+    Passed {
+        runs: usize,
+        loose: usize,
+        note: Option<String>,
+        /// By run, the windows that the reference loses and that are emitted here.
+        lost: Vec<(String, Vec<Lost>)>,
+    },
     /// Something differs.
     Failed { runs: usize, report: String },
     /// The operators of the case do not exist here yet.
@@ -54,7 +61,12 @@ fn judge_formats(case: &str, value: &Value) -> Result<Verdict> {
                 [] => String::new(),
                 sections => format!("; sections not covered: {}", sections.join(" ")),
             };
-            Verdict::Passed { runs: 0, loose: 0, note: Some(format!("{} rows{skipped}", checked.rows)) }
+            Verdict::Passed {
+                runs: 0,
+                loose: 0,
+                note: Some(format!("{} rows{skipped}", checked.rows)),
+                lost: Vec::new(),
+            }
         }
     })
 }
@@ -65,17 +77,14 @@ fn judge_case(file: &CaseFile) -> Result<Verdict> {
     if let Some(difference) = describe(&file.describe, &described) {
         return Ok(Verdict::Failed { runs: 0, report: difference.to_string() });
     }
-    let sinks: SinkTypes = file
-        .sinks
-        .iter()
-        .map(|sink| Ok((sink.topic.clone(), (Type::parse(&sink.key)?, Type::parse(&sink.value)?))))
-        .collect::<Result<_>>()?;
-    let mut loose = 0;
+    let sinks = sink_types(file)?;
+    let (mut loose, mut lost) = (0, Vec::new());
     for (index, run) in file.runs.iter().enumerate() {
         let judged = judge_run(file, run, &sinks, Arc::new(MemoryStorage::new()));
         match judged.with_context(|| format!("run {}", run.label()))? {
             Agreement::Exact => {}
             Agreement::UpToKeyOrder => loose += 1,
+            Agreement::ButLost(records) => lost.push((run.label(), records)),
             Agreement::None(difference) => {
                 return Ok(Verdict::Failed { runs: index + 1, report: format!("run {}, {difference}", run.label()) });
             }
@@ -84,7 +93,21 @@ fn judge_case(file: &CaseFile) -> Result<Verdict> {
     if let Some(difference) = on_disk(file, &sinks)? {
         return Ok(Verdict::Failed { runs: file.runs.len(), report: format!("on RocksDB, {difference}") });
     }
-    Ok(Verdict::Passed { runs: file.runs.len(), loose, note: None })
+    Ok(Verdict::Passed { runs: file.runs.len(), loose, note: None, lost })
+}
+
+/// Plays one run of a file that has no description to compare.
+pub(crate) fn captured(file: &CaseFile, run: usize) -> Result<Option<Difference>> {
+    let sinks = sink_types(file)?;
+    Ok(match judge_run(file, &file.runs[run], &sinks, Arc::new(MemoryStorage::new()))? {
+        Agreement::None(difference) => Some(difference),
+        Agreement::Exact | Agreement::UpToKeyOrder | Agreement::ButLost(_) => None,
+    })
+}
+
+fn sink_types(file: &CaseFile) -> Result<SinkTypes> {
+    let types = file.sinks.iter();
+    types.map(|sink| Ok((sink.topic.clone(), (Type::parse(&sink.key)?, Type::parse(&sink.value)?)))).collect()
 }
 
 /// Plays the first run that leaves something in a store once more, on RocksDB: one per case, because databases are slow
@@ -102,7 +125,7 @@ fn on_disk(file: &CaseFile, sinks: &SinkTypes) -> Result<Option<Difference>> {
             Agreement::None(difference) => {
                 Some(Difference { place: format!("run {}, {}", run.label(), difference.place), ..difference })
             }
-            Agreement::Exact | Agreement::UpToKeyOrder => None,
+            Agreement::Exact | Agreement::UpToKeyOrder | Agreement::ButLost(_) => None,
         },
     )
 }
@@ -110,6 +133,8 @@ fn on_disk(file: &CaseFile, sinks: &SinkTypes) -> Result<Option<Difference>> {
 enum Agreement {
     Exact,
     UpToKeyOrder,
+    /// Exact, but for windows that the reference loses.
+    ButLost(Vec<Lost>),
     None(Difference),
 }
 
@@ -118,13 +143,20 @@ fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes, storage: Arc<dyn Sto
     let topology = cases::build(file, &journal)?;
     let driver = play::driver(file, topology.clone(), storage)?;
     let played = play::play(file, run, &driver)?;
+    let application_id = file.config.get("application.id").and_then(Value::as_str).unwrap_or_default();
     let mut agreement = Agreement::Exact;
     if let Some(difference) = compare::records(run, sinks, &played, Order::Exact)? {
-        let cached = file.config.get("statestore.cache.max.bytes").and_then(Value::as_i64).unwrap_or(0) > 0;
-        if !cached || compare::records(run, sinks, &played, Order::PerKey)?.is_some() {
-            return Ok(Agreement::None(difference));
-        }
-        agreement = Agreement::UpToKeyOrder;
+        let cached = file.cache_max_bytes() > 0;
+        agreement = if cached && compare::records(run, sinks, &played, Order::PerKey)?.is_none() {
+            Agreement::UpToKeyOrder
+        } else {
+            match lost::without(run, sinks, (application_id, &topology), &played)? {
+                Some((rest, lost)) if compare::records(run, sinks, &rest, Order::Exact)?.is_none() => {
+                    Agreement::ButLost(lost)
+                }
+                _ => return Ok(Agreement::None(difference)),
+            }
+        };
     }
     if let Some(should) = &run.side_effects {
         let is = journal.take();
@@ -140,7 +172,6 @@ fn judge_run(file: &CaseFile, run: &Run, sinks: &SinkTypes, storage: Arc<dyn Sto
     if let Some(difference) = stores::compare(&driver, run)? {
         return Ok(Agreement::None(difference));
     }
-    let application_id = file.config.get("application.id").and_then(Value::as_str).unwrap_or_default();
     let difference = restored::compare(application_id, &topology, run)?;
     Ok(difference.map_or(agreement, Agreement::None))
 }

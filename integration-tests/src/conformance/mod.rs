@@ -7,13 +7,20 @@
 
 mod cases;
 mod compare;
+mod foreign_keys;
 mod formats;
+mod formats_windows;
+mod join_stores;
 mod judge;
+pub mod lived;
+mod lost;
 mod play;
+mod queries;
 mod restored;
 mod stores;
 mod typed;
 mod vector;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use self::judge::{Verdict, judge};
+use self::lost::LostInRun;
 
 /// Plays all vectors, prints what came of each, and answers whether all that are covered passed.
 #[allow(clippy::print_stdout, reason = "this is the output of a test program")]
@@ -41,17 +49,23 @@ fn folder() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors"), PathBuf::from)
 }
 
-fn run() -> Result<bool> {
-    let folder = folder();
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+/// The vectors of a folder, sorted.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .with_context(|| format!("reading {}", folder.display()))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json") && !file.ends_with(lost::LIST));
     files.sort();
     if files.is_empty() {
         bail!("no *.json in {}", folder.display());
     }
+    Ok(files)
+}
+
+fn run() -> Result<bool> {
+    let folder = folder();
+    let files = files(&folder)?;
     let mut tally = Tally::default();
     for file in &files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -61,6 +75,7 @@ fn run() -> Result<bool> {
             .unwrap_or_else(|error| Verdict::Failed { runs: 0, report: format!("{error:#}") });
         tally.count(&name, verdict);
     }
+    tally.compare_lost(lost::listed(&folder)?);
     tally.report(&folder);
     Ok(tally.failed.is_empty() && tally.passed > 0)
 }
@@ -73,12 +88,15 @@ struct Tally {
     failed: Vec<(String, String)>,
     not_covered: Vec<String>,
     notes: Vec<String>,
+    lost: Vec<LostInRun>,
 }
 
 impl Tally {
     fn count(&mut self, name: &str, verdict: Verdict) {
         match verdict {
-            Verdict::Passed { runs, loose, note } => {
+            Verdict::Passed { runs, loose, note, lost } => {
+                let named = lost.into_iter().map(|(run, records)| LostInRun { file: name.to_owned(), run, records });
+                self.lost.extend(named);
                 self.passed += 1;
                 self.runs += runs;
                 self.loose += loose;
@@ -92,6 +110,19 @@ impl Tally {
         }
     }
 
+    /// If the vectors come with a list of the windows that the reference loses, they must be exactly those.
+    fn compare_lost(&mut self, listed: Option<Vec<LostInRun>>) {
+        let Some(listed) = listed else { return };
+        let unlisted = self.lost.iter().filter(|lost| !listed.contains(lost)).map(|lost| (lost, "is not in the list"));
+        let missing = listed.iter().filter(|lost| !self.lost.contains(lost)).map(|lost| (lost, "is in the list only"));
+        let wrong = unlisted.chain(missing).map(|(lost, what)| {
+            let LostInRun { file, run, records } = lost;
+            (file.clone(), format!("run {run}: what the reference loses {what}: {}", serde_json::json!(records)))
+        });
+        let wrong: Vec<_> = wrong.collect();
+        self.failed.extend(wrong);
+    }
+
     #[allow(clippy::print_stdout, reason = "this is the output of a test program")]
     fn report(&self, folder: &Path) {
         println!("vectors of {}: counted are case files; {} runs were played", folder.display(), self.runs);
@@ -100,6 +131,9 @@ impl Tally {
         }
         for note in &self.notes {
             println!("{note}");
+        }
+        for LostInRun { file, run, records } in &self.lost {
+            println!("{file}, run {run}: {} windows that the reference loses are emitted here", records.len());
         }
         if !self.not_covered.is_empty() {
             println!("not covered (operators that do not exist here yet): {}", self.not_covered.join(" "));

@@ -19,9 +19,10 @@ pub(crate) fn driver(file: &CaseFile, topology: Topology, storage: Arc<dyn Stora
     let setting = |name: &str| file.config.get(name).ok_or_else(|| anyhow!("config has no {name}"));
     let config = TestConfig {
         application_id: setting("application.id")?.as_str().unwrap_or_default().to_owned(),
-        cache_max_bytes: usize::try_from(setting("statestore.cache.max.bytes")?.as_i64().unwrap_or(0))?,
+        cache_max_bytes: file.cache_max_bytes(),
         wall_clock: Timestamp::from_millis(0),
         storage,
+        emit_pauses: true,
         ..TestConfig::default()
     };
     Ok(TopologyTestDriver::new(topology, config)?)
@@ -51,7 +52,7 @@ pub(crate) fn play(file: &CaseFile, run: &Run, driver: &TopologyTestDriver) -> R
     Ok(played)
 }
 
-fn raw(file: &CaseFile, pipe: &Pipe) -> Result<RawTestRecord> {
+pub(super) fn raw(file: &CaseFile, pipe: &Pipe) -> Result<RawTestRecord> {
     let types = file
         .inputs
         .iter()
@@ -72,7 +73,7 @@ fn raw(file: &CaseFile, pipe: &Pipe) -> Result<RawTestRecord> {
     })
 }
 
-fn written(record: RawTestRecord) -> Written {
+pub(super) fn written(record: RawTestRecord) -> Written {
     Written {
         key: record.key,
         value: record.value,

@@ -16,6 +16,15 @@ pub(crate) struct CaseFile {
     pub(crate) runs: Vec<Run>,
 }
 
+impl CaseFile {
+    /// The bound of the record caches; the files write it as a number or as a text.
+    pub(crate) fn cache_max_bytes(&self) -> usize {
+        let value = self.config.get("statestore.cache.max.bytes");
+        let number = value.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(0)
+    }
+}
+
 /// A topic with the declared types of its keys and values.
 #[derive(Debug, Deserialize)]
 pub(crate) struct TopicTypes {
@@ -107,6 +116,10 @@ pub(crate) struct Store {
     #[serde(default)]
     pub(crate) entries: Vec<Entry>,
     pub(crate) raw_hex: Option<Vec<(String, String)>>,
+    /// Of a buffer: how much waits, and for how long the first of it does.
+    pub(crate) num_records: Option<usize>,
+    pub(crate) buffer_size_bytes: Option<usize>,
+    pub(crate) min_timestamp: Option<i64>,
 }
 
 /// One entry of a store.
@@ -118,6 +131,27 @@ pub(crate) struct Entry {
     pub(crate) value: Value,
     pub(crate) timestamp: Option<i64>,
     pub(crate) start: Option<i64>,
+    /// Of an element of the list that outer sides of a join share: when, whose, and the value on either side.
+    pub(crate) key_timestamp: Option<i64>,
+    pub(crate) side: Option<String>,
+    #[serde(default)]
+    pub(crate) left: Value,
+    #[serde(default)]
+    pub(crate) right: Value,
+    pub(crate) end: Option<i64>,
+    /// The latest version, in a versioned store.
+    pub(crate) latest: Option<Value>,
+    /// Reads as of times, in a versioned store.
+    #[serde(default)]
+    pub(crate) get_as_of: Vec<AsOf>,
+}
+
+/// A read of a versioned store.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AsOf {
+    pub(crate) as_of: i64,
+    pub(crate) value: Value,
+    pub(crate) timestamp: Option<i64>,
 }
 
 /// A read made on a store after the last step.

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use millstream_state::serdes::DefaultSerde;
-use millstream_state::store::KeyValue;
 
 use super::materialize::Materialized;
 use super::old_values::OldValues;
@@ -15,15 +14,16 @@ use super::settings::Consumed;
 use super::stream::KStream;
 use super::table::KTable;
 use super::topics::IntoTopics;
+use super::view::View;
 use crate::error::BuildError;
 use crate::ops::inlet::{InletSettings, StreamInlet};
 use crate::ops::table_source::{Kept, TableInlet};
 use crate::push::{Children, Next, NextApply, TableChildren};
-use crate::topology::Topology;
 use crate::topology::chain::{Inlet, InletFactory};
-use crate::topology::graph::{Graph, Kind, Shared, Source};
+use crate::topology::graph::{Graph, Keep, Kind, Shared, Source};
 use crate::topology::names;
 use crate::topology::port::Port;
+use crate::topology::{Topology, TopologySettings};
 
 /// Collects the parts of a program; [`StreamsBuilder::build`] makes a [`Topology`] of them (Kafka Streams'
 /// `StreamsBuilder`). Cheap to clone; clones add to the same program.
@@ -45,13 +45,18 @@ use crate::topology::port::Port;
 /// ```
 #[derive(Clone, Default)]
 pub struct StreamsBuilder {
-    graph: Shared,
+    pub(super) graph: Shared,
 }
 
 impl StreamsBuilder {
     /// An empty program.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty program that becomes a topology by these settings: optimisation, kinds of stores, names.
+    pub fn with_settings(settings: TopologySettings) -> Self {
+        Self { graph: Shared::with_settings(settings) }
     }
 
     /// Reads one topic or several as a stream (Kafka Streams: `stream`). A record whose key or value is null where the
@@ -125,19 +130,21 @@ impl StreamsBuilder {
         let topic = topic.into();
         let mut graph = self.graph.lock();
         let store = materialized.store_name(&mut graph.names, &format!("{topic}-"));
-        let source = graph.names.node(&consumed.name, names::SOURCE);
-        let table = graph.names.suffixed(&consumed.name, "-table-source", names::TABLE_SOURCE);
+        let source = graph.names.suffixed(&consumed.name, "-source", names::SOURCE);
+        let table = graph.names.node(&consumed.name, names::TABLE_SOURCE);
         let serdes = consumed.serdes_over(materialized.serdes.clone());
         let (key, value) = serdes.clone().required(&mut graph, &source);
         let settings = Arc::new(InletSettings { node: source.clone(), key, value, time: consumed.time });
-        let spec = materialized.is_named().then(|| materialized.key_value(store));
-        let old = if spec.is_some() { OldValues::stored() } else { OldValues::unknown() };
+        let spec = materialized.key_value(store.clone(), &graph.settings);
+        let (kept, versioned) = (Keep::new(materialized.is_named()), materialized.is_versioned());
+        let old = OldValues::source(kept.clone());
         let port: Port<NextApply<K, V>> = Port::default();
-        let table_source = TableSource { table: table.clone(), store: spec.as_ref().map(|spec| spec.name.clone()) };
+        let view = View::stored(store.clone(), (settings.key.clone(), settings.value.clone()), Some(kept.clone()));
+        let table_source = TableSource { table: table.clone(), store };
         let inlet = table_inlet(settings, table_source, old.clone(), port.clone());
         let source = Source { name: source, topics: vec![topic], reset: consumed.reset, inlet };
-        let node = graph.add(Kind::TableSource { source, table, store: spec }, &[]);
-        KTable::new(self.graph.clone(), node, port, serdes, old)
+        let node = graph.add(Kind::TableSource { source, table, store: spec, kept }, &[]);
+        KTable::new(self.graph.clone(), node, port, serdes, old).seen_by(view).with_versions(versioned)
     }
 
     /// Makes a topology of what was added so far.
@@ -163,7 +170,8 @@ pub(crate) fn stream_inlet<K: 'static, V: 'static>(
 /// The names of a table source.
 struct TableSource {
     table: Arc<str>,
-    store: Option<Arc<str>>,
+    /// The store's name, should the table be kept.
+    store: Arc<str>,
 }
 
 fn table_inlet<K: 'static, V: 'static>(
@@ -174,10 +182,9 @@ fn table_inlet<K: 'static, V: 'static>(
 ) -> InletFactory {
     Arc::new(move |chain| {
         let down = Rc::new(TableChildren::new(port.build(chain)));
-        let kept = names.store.as_ref().map(|store| {
-            let (id, spec) = chain.store(store);
-            let InletSettings { key, value, .. } = &*settings;
-            let store = KeyValue::new(id, spec, key.clone(), value.clone(), chain.cache());
+        let kept = chain.has_store(&names.store).then(|| {
+            let (id, _) = chain.store(&names.store);
+            let store = chain.key_value(&names.store, &settings.key, &settings.value);
             let kept = Rc::new(RefCell::new(Kept::new(names.table.clone(), store, old.asked(), down.clone())));
             chain.stateful(id, kept.clone());
             kept

@@ -5,23 +5,21 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_state::serdes::{DefaultSerde, SerdeRef};
-use millstream_state::store::KeyValue;
 
 use super::materialize::Materialized;
 use super::old_values::OldValues;
 use super::serdes::{Serdes, required};
 use super::settings::{Grouped, Repartitioned};
-use super::stream::KStream;
+use super::stream::{KStream, Upstream};
 use super::table::KTable;
-use super::time_windows::TimeWindows;
-use super::windowed::TimeWindowedKStream;
-use crate::ops::aggregate::{Aggregate, AggregateSettings};
+use super::view::View;
+use super::windowed_by::WindowedBy;
+use crate::error::BuildError;
+use crate::ops::aggregate::{Aggregate, AggregateSettings, Initial};
 use crate::push::{Next, NextApply, TableChildren};
-use crate::topology::graph::{Kind, NodeId};
+use crate::topology::graph::Kind;
 use crate::topology::names::{self, Given};
 use crate::topology::port::Port;
-
-type Upstream<K, V> = (NodeId, Port<Next<K, V>>);
 
 /// A stream grouped by key, to be aggregated (Kafka Streams' `KGroupedStream`).
 ///
@@ -55,6 +53,42 @@ pub(crate) struct Plan<A, S> {
     pub(crate) prefix: &'static str,
     pub(crate) result: Option<SerdeRef<A>>,
     pub(crate) step: S,
+    /// What the result is before the first record, if it is anything.
+    pub(crate) initial: Option<Initial<A>>,
+}
+
+/// The new result from the key, the record's value and the old result.
+pub(crate) trait Step<K, V, A>: Fn(&K, &V, Option<A>) -> Option<A> + Send + Sync + 'static {}
+
+impl<K, V, A, F: Fn(&K, &V, Option<A>) -> Option<A> + Send + Sync + 'static> Step<K, V, A> for F {}
+
+/// Counts records.
+pub(crate) fn count_plan<K, V>() -> Plan<i64, impl Step<K, V, i64>> {
+    let step = |_: &K, _: &V, old: Option<i64>| Some(old.unwrap_or(0) + 1);
+    Plan { prefix: names::AGGREGATE, result: Some(i64::serde()), step, initial: Some(Arc::new(|| 0)) }
+}
+
+/// Combines values; the first is taken as it is.
+pub(crate) fn reduce_plan<K, V: Clone>(
+    serde: SerdeRef<V>,
+    reducer: impl Fn(V, &V) -> Option<V> + Send + Sync + 'static,
+) -> Plan<V, impl Step<K, V, V>> {
+    let step = move |_: &K, value: &V, old: Option<V>| match old {
+        Some(old) => reducer(old, value),
+        None => Some(value.clone()),
+    };
+    Plan { prefix: names::REDUCE, result: Some(serde), step, initial: None }
+}
+
+/// Folds values, beginning with what the initializer gives.
+pub(crate) fn aggregate_plan<K, V, A: 'static>(
+    initializer: impl Fn() -> A + Send + Sync + 'static,
+    aggregator: impl Fn(&K, &V, A) -> Option<A> + Send + Sync + 'static,
+) -> Plan<A, impl Step<K, V, A>> {
+    let initial: Initial<A> = Arc::new(initializer);
+    let first = initial.clone();
+    let step = move |key: &K, value: &V, old: Option<A>| aggregator(key, value, old.unwrap_or_else(|| first()));
+    Plan { prefix: names::AGGREGATE, result: None, step, initial: Some(initial) }
 }
 
 impl<K: 'static, V: 'static> KGroupedStream<K, V> {
@@ -87,8 +121,7 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
         if materialized.burns() {
             self.stream.graph.lock().names.burn();
         }
-        let step = |_: &K, _: &V, old: Option<i64>| Some(old.unwrap_or(0) + 1);
-        self.add(Plan { prefix: names::AGGREGATE, result: Some(i64::serde()), step }, materialized)
+        self.add(count_plan(), materialized)
     }
 
     /// Combines the values of each key (Kafka Streams: `reduce`). The first value is taken as it is; a result of `None`
@@ -111,11 +144,8 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
         V: Clone,
         R: Into<Option<V>>,
     {
-        let step = move |_: &K, value: &V, old: Option<V>| match old {
-            Some(old) => reducer(old, value).into(),
-            None => Some(value.clone()),
-        };
-        self.add(Plan { prefix: names::REDUCE, result: Some(self.value.clone()), step }, materialized)
+        let plan = reduce_plan(self.value.clone(), move |old, value| reducer(old, value).into());
+        self.add(plan, materialized)
     }
 
     /// Folds the values of each key into a result of another type (Kafka Streams: `aggregate`). A result of `None` deletes
@@ -136,9 +166,7 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
         aggregator: impl Fn(&K, &V, A) -> R + Send + Sync + 'static,
         materialized: Materialized<K, A>,
     ) -> KTable<K, A> {
-        let step =
-            move |key: &K, value: &V, old: Option<A>| aggregator(key, value, old.unwrap_or_else(&initializer)).into();
-        self.add(Plan { prefix: names::AGGREGATE, result: Some(A::serde()), step }, materialized)
+        self.aggregate_with(initializer, aggregator, materialized.value_serde_or(A::serde()))
     }
 
     /// As [`KGroupedStream::aggregate`], for a result without a serde of its own: `materialized` has to bring it.
@@ -148,12 +176,13 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
         aggregator: impl Fn(&K, &V, A) -> R + Send + Sync + 'static,
         materialized: Materialized<K, A>,
     ) -> KTable<K, A> {
-        let step =
-            move |key: &K, value: &V, old: Option<A>| aggregator(key, value, old.unwrap_or_else(&initializer)).into();
-        self.add(Plan { prefix: names::AGGREGATE, result: None, step }, materialized)
+        let step = move |key: &K, value: &V, old: A| aggregator(key, value, old).into();
+        self.add(aggregate_plan(initializer, step), materialized)
     }
 
-    /// Groups by window as well (Kafka Streams: `windowedBy`). Windows that cannot be (of size zero, advancing by more
+    /// Groups by window as well (Kafka Streams: `windowedBy`): [`TimeWindows`](super::TimeWindows),
+    /// [`SlidingWindows`](super::SlidingWindows), [`SessionWindows`](super::SessionWindows) or
+    /// [`UnlimitedWindows`](super::UnlimitedWindows). Windows that cannot be (of size zero, advancing by more
     /// than their size) make the build fail.
     ///
     /// ```
@@ -166,12 +195,15 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
     /// # builder.build()?;
     /// # Ok::<(), millstream_operators::error::BuildError>(())
     /// ```
-    pub fn windowed_by(&self, windows: TimeWindows) -> TimeWindowedKStream<K, V> {
+    pub fn windowed_by<W: WindowedBy>(&self, windows: W) -> W::Stream<K, V> {
+        windows.divide(self.clone())
+    }
+
+    /// Remembers what is wrong with windows.
+    pub(crate) fn check(&self, check: impl FnOnce(&str) -> Result<(), BuildError>) {
         let mut graph = self.stream.graph.lock();
         let node = graph.name(self.stream.node);
-        graph.note(windows.check(&node));
-        drop(graph);
-        TimeWindowedKStream::new(self.clone(), windows)
+        graph.note(check(&node));
     }
 
     fn add<A, S>(&self, plan: Plan<A, S>, materialized: Materialized<K, A>) -> KTable<K, A>
@@ -184,7 +216,7 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
         let name = graph.names.node(&self.next_name, plan.prefix);
         let result = required(materialized.serdes.value.clone().or(plan.result), &mut graph, &name, "result");
         let key = materialized.serdes.key.clone().unwrap_or_else(|| self.key.clone());
-        let spec = materialized.key_value(store.clone());
+        let spec = materialized.key_value(store.clone(), &graph.settings);
         drop(graph);
 
         let (parent, upstream) = self.upstream(&store);
@@ -192,22 +224,25 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
         let node = self.stream.graph.lock().add(kind, &[parent]);
         let serdes = Serdes::new(Some(key.clone()), Some(result.clone()));
         let value = self.value.clone();
-        let settings = Arc::new(AggregateSettings { node: name, key, value, result, step: plan.step });
+        let Plan { step, initial, .. } = plan;
+        let settings = Arc::new(AggregateSettings { node: name, key, value, result, step, initial });
         let (port, old): (Port<NextApply<K, A>>, _) = (Port::default(), OldValues::stored());
         let (below, asked) = (port.clone(), old.clone());
+        let view = View::stored(store.clone(), (settings.key.clone(), settings.result.clone()), None);
         upstream.add(
             node,
             Arc::new(move |chain| {
                 let down = TableChildren::new(below.build(chain));
-                let (id, spec) = chain.store(&store);
-                let AggregateSettings { key, result, .. } = &*settings;
-                let store = KeyValue::new(id, spec, key.clone(), result.clone(), chain.cache());
+                let (id, _) = chain.store(&store);
+                let store = chain.key_value(&store, &settings.key, &settings.result);
                 let node = Rc::new(RefCell::new(Aggregate::new(settings.clone(), store, asked.asked(), down)));
                 chain.stateful(id, node.clone());
                 node as Next<K, V>
             }),
         );
         KTable::new(self.stream.graph.clone(), node, port, serdes, old)
+            .seen_by(view)
+            .with_versions(materialized.is_versioned())
     }
 
     /// Where an aggregation into the store of this name gets its records from: the stream itself, or a repartition topic.

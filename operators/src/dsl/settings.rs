@@ -73,6 +73,8 @@ macro_rules! settings {
     };
 }
 
+pub(super) use settings;
+
 /// What to do with a record whose timestamp is negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InvalidTimestamp {

@@ -86,7 +86,6 @@ impl<K: 'static, V: 'static> KStream<K, V> {
             value,
             partitioner: produced.partitioner,
             topic: choose,
-            skip_null_keys: false,
         });
         let node = graph.add(Kind::Sink { name, topic }, &[self.node]);
         drop(graph);

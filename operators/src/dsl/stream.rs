@@ -2,19 +2,20 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_state::serdes::DefaultSerde;
 
 use super::builder::{check_same_builder, stream_inlet};
 use super::grouped::KGroupedStream;
+use super::merge;
 use super::serdes::Serdes;
 use super::settings::{Grouped, Repartitioned};
 use crate::error::BuildError;
 use crate::ops::filter::Filter;
 use crate::ops::for_each::ForEach;
 use crate::ops::inlet::{InletSettings, TimeSource};
-use crate::ops::outlet::{Outlet, OutletSettings};
+use crate::ops::outlet::OutletSettings;
 use crate::ops::pass::Pass;
 use crate::ops::peek::Peek;
 use crate::push::{Children, Next, Process};
@@ -34,8 +35,16 @@ pub struct KStream<K, V> {
     pub(crate) serdes: Serdes<K, V>,
     /// Whether the key may have changed since the records were partitioned by it.
     pub(crate) rekeyed: bool,
+    /// The node that may have changed the key, if nothing since then has changed the records: repartition topics below it
+    /// can be merged.
+    pub(crate) changer: Option<Upstream<K, V>>,
     pub(crate) next_name: Given,
+    /// The repartition topic that joins of this stream share.
+    pub(crate) repartition: Arc<Mutex<Option<Upstream<K, V>>>>,
 }
+
+/// A node and what is below it.
+pub(crate) type Upstream<K, V> = (NodeId, Port<Next<K, V>>);
 
 impl<K, V> Clone for KStream<K, V> {
     fn clone(&self) -> Self {
@@ -45,14 +54,16 @@ impl<K, V> Clone for KStream<K, V> {
             port: self.port.clone(),
             serdes: self.serdes.clone(),
             rekeyed: self.rekeyed,
+            changer: self.changer.clone(),
             next_name: self.next_name.clone(),
+            repartition: self.repartition.clone(),
         }
     }
 }
 
 impl<K: 'static, V: 'static> KStream<K, V> {
     pub(crate) fn new(graph: Shared, node: NodeId, port: Port<Next<K, V>>, serdes: Serdes<K, V>) -> Self {
-        Self { graph, node, port, serdes, rekeyed: false, next_name: None }
+        Self { graph, node, port, serdes, rekeyed: false, changer: None, next_name: None, repartition: Arc::default() }
     }
 
     /// Adds an operator below this stream; answers the stream of what it hands down.
@@ -72,6 +83,21 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         let below = port.clone();
         self.below(node, move |chain| make(Children::new(below.build(chain))));
         KStream { rekeyed: self.rekeyed, ..KStream::new(self.graph.clone(), node, port, serdes) }
+    }
+
+    /// As [`KStream::attach`], for an operator that hands down some of the records as they are.
+    pub(crate) fn attach_same<N: Process<K, V> + 'static>(
+        &self,
+        prefix: &str,
+        make: impl Fn(Children<K, V>) -> N + Send + Sync + 'static,
+    ) -> Self {
+        KStream { changer: self.changer.clone(), ..self.attach(prefix, self.serdes.clone(), make) }
+    }
+
+    /// This stream as one whose key has just been changed.
+    pub(crate) fn with_new_key(self) -> Self {
+        let changer = Some((self.node, self.port.clone()));
+        KStream { rekeyed: true, changer, ..self }
     }
 
     /// Registers the factory of a node below this stream.
@@ -109,7 +135,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     /// ```
     pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
         let predicate = Arc::new(predicate);
-        self.attach(names::FILTER, self.serdes.clone(), move |down| Filter::new(predicate.clone(), true, down))
+        self.attach_same(names::FILTER, move |down| Filter::new(predicate.clone(), true, down))
     }
 
     /// Drops the records that the predicate wants (Kafka Streams: `filterNot`).
@@ -123,7 +149,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     /// ```
     pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
         let predicate = Arc::new(predicate);
-        self.attach(names::FILTER, self.serdes.clone(), move |down| Filter::new(predicate.clone(), false, down))
+        self.attach_same(names::FILTER, move |down| Filter::new(predicate.clone(), false, down))
     }
 
     /// Calls a function for each record and passes the record on as it is (Kafka Streams: `peek`). After a crash records
@@ -138,7 +164,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     /// ```
     pub fn peek(&self, look: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
         let look = Arc::new(look);
-        self.attach(names::PEEK, self.serdes.clone(), move |down| Peek::new(look.clone(), down))
+        self.attach_same(names::PEEK, move |down| Peek::new(look.clone(), down))
     }
 
     /// Calls a function for each record, and ends there (Kafka Streams: `foreach`). After a crash the function may see a
@@ -187,8 +213,10 @@ impl<K: 'static, V: 'static> KStream<K, V> {
             };
             parent.port.add(node, Arc::new(factory));
         }
+        let changed = self.changer.is_some() || other.changer.is_some();
+        let changer = changed.then(|| (node, port.clone()));
         let merged = KStream::new(self.graph.clone(), node, port, self.serdes.clone());
-        KStream { rekeyed: self.rekeyed || other.rekeyed, ..merged }
+        KStream { rekeyed: self.rekeyed || other.rekeyed, changer, ..merged }
     }
 
     /// Sends the records through a topic of the application's own, so that they are partitioned by their key from then on
@@ -220,7 +248,8 @@ impl<K: 'static, V: 'static> KStream<K, V> {
             name.unwrap_or_else(|| graph.names.generate(names::REPARTITION))
         };
         let names = self.graph.lock().names.repartition(&prefix);
-        let (node, port) = self.through(&names, serdes.clone(), repartitioned);
+        // What the program asks for by name is not merged.
+        let (node, port) = Self { changer: None, ..self.clone() }.through(&names, serdes.clone(), repartitioned);
         KStream::new(self.graph.clone(), node, port, serdes)
     }
 
@@ -245,19 +274,39 @@ impl<K: 'static, V: 'static> KStream<K, V> {
             value,
             partitioner: settings.partitioner,
             topic: None,
-            skip_null_keys: true,
         });
         let port: Port<Next<K, V>> = Port::default();
-        let repartition = Repartition {
-            names: names.clone(),
-            partitions: settings.partitions,
-            config: settings.config,
-            inlet: stream_inlet(Arc::new(reader), port.clone()),
-        };
+        let inlet = stream_inlet(Arc::new(reader), port.clone());
+        let (partitions, config) = (settings.partitions, settings.config);
+        let repartition = Repartition { names: names.clone(), partitions, config, inlet };
         let node = graph.add(Kind::Repartition(repartition), &[self.node]);
+        if let Some(changer) = &self.changer {
+            merge::may_merge(&mut graph, (node, &names.topic), changer, &writer);
+        }
         drop(graph);
-        self.below(node, move |chain| Outlet::new(writer.clone(), chain.sink(&writer.node)));
+        self.port.add_repartition(node, merge::outlet(node, writer), port.clone());
         (node, port)
+    }
+
+    /// This stream as it goes into a join: through a repartition topic if the key may have changed. `given` is the name of
+    /// the topic, which joins of one stream without a name share.
+    pub(crate) fn for_join(&self, given: &Given, serdes: Serdes<K, V>) -> Self {
+        if !self.rekeyed {
+            return self.clone();
+        }
+        let mut graph = self.graph.lock();
+        let own = graph.name(self.node);
+        let prefix = given.clone().unwrap_or_else(|| own.clone());
+        // Names are taken even if the topic is there already, as in Kafka Streams.
+        let names = graph.names.repartition(&prefix);
+        drop(graph);
+        let mut shared = self.repartition.lock().unwrap_or_else(PoisonError::into_inner);
+        let (node, port) = match &*shared {
+            Some(upstream) if prefix == own => upstream.clone(),
+            _ => self.through(&names, serdes.clone(), Repartitioned::known()),
+        };
+        *shared = Some((node, port.clone()));
+        KStream::new(self.graph.clone(), node, port, serdes)
     }
 
     /// Groups the records by the key they have (Kafka Streams: `groupByKey`). If an operator above may have changed the

@@ -37,7 +37,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     {
         let mapper = Arc::new(mapper);
         let mapped = self.attach(names::MAP, Serdes::default(), move |down| Map::new(mapper.clone(), down));
-        KStream { rekeyed: true, ..mapped }
+        mapped.with_new_key()
     }
 
     /// Replaces the value and keeps the key (Kafka Streams: `mapValues`). Nulls are mapped like anything else.
@@ -80,7 +80,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     {
         let mapper = Arc::new(mapper);
         let mapped = self.attach(names::FLAT_MAP, Serdes::default(), move |down| FlatMap::new(mapper.clone(), down));
-        KStream { rekeyed: true, ..mapped }
+        mapped.with_new_key()
     }
 
     /// Makes any number of records of each, all with its key, timestamp and headers (Kafka Streams: `flatMapValues`).
@@ -124,7 +124,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         let selector = Arc::new(selector);
         let serdes = Serdes::new(None, self.serdes.value.clone());
         let selected = self.attach(names::KEY_SELECT, serdes, move |down| SelectKey::new(selector.clone(), down));
-        KStream { rekeyed: true, ..selected }
+        selected.with_new_key()
     }
 
     /// Groups the records by a new key (Kafka Streams: `groupBy`); they go through a repartition topic, and null keys are

@@ -9,7 +9,8 @@ use millstream_state::serdes::option;
 use super::old_values::OldValues;
 use super::serdes::Serdes;
 use super::stream::KStream;
-use crate::ops::table_filter::TableFilter;
+use super::view::View;
+use crate::ops::table_filter::{FilterShows, TableFilter};
 use crate::ops::table_map_values::TableMapValues;
 use crate::ops::to_stream::ToStream;
 use crate::push::{Apply, Children, Next, NextApply, TableChildren};
@@ -27,6 +28,10 @@ pub struct KTable<K, V> {
     pub(super) port: Port<NextApply<K, V>>,
     pub(super) serdes: Serdes<K, V>,
     pub(super) old: OldValues,
+    /// How joins look values up.
+    pub(super) view: View<K, V>,
+    /// Whether it keeps versions, or is computed from one that does: changes to the past are then none of now.
+    pub(super) versioned: bool,
     pub(super) next_name: Given,
 }
 
@@ -38,6 +43,8 @@ impl<K, V> Clone for KTable<K, V> {
             port: self.port.clone(),
             serdes: self.serdes.clone(),
             old: self.old.clone(),
+            view: self.view.clone(),
+            versioned: self.versioned,
             next_name: self.next_name.clone(),
         }
     }
@@ -51,10 +58,20 @@ impl<K: 'static, V: 'static> KTable<K, V> {
         serdes: Serdes<K, V>,
         old: OldValues,
     ) -> Self {
-        Self { graph, node, port, serdes, old, next_name: None }
+        Self { graph, node, port, serdes, old, view: View::none(node), versioned: false, next_name: None }
     }
 
-    fn below<N: Apply<K, V> + 'static>(
+    /// Says how joins look values up; without it the table cannot be joined with.
+    pub(crate) fn seen_by(self, view: View<K, V>) -> Self {
+        Self { view, ..self }
+    }
+
+    /// Says whether it keeps versions.
+    pub(crate) fn with_versions(self, versioned: bool) -> Self {
+        Self { versioned, ..self }
+    }
+
+    pub(super) fn below<N: Apply<K, V> + 'static>(
         &self,
         node: NodeId,
         make: impl Fn(&mut ChainBuilder<'_>) -> N + Send + Sync + 'static,
@@ -74,7 +91,7 @@ impl<K: 'static, V: 'static> KTable<K, V> {
         let port: Port<NextApply<K, U>> = Port::default();
         let down = port.clone();
         self.below(node, move |chain| make(TableChildren::new(down.build(chain))));
-        KTable::new(self.graph.clone(), node, port, value, old)
+        KTable::new(self.graph.clone(), node, port, value, old).with_versions(self.versioned)
     }
 
     /// Gives the next operator that is added through this handle a name.
@@ -120,11 +137,19 @@ impl<K: 'static, V: 'static> KTable<K, V> {
 
     pub(super) fn filter_as(&self, keep: bool, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
         // Where the table above is kept anyway, its old values spare the nodes below deletes of what they never saw.
-        let knows_old = self.old.ask();
+        let old = OldValues::above(&self.old);
+        old.ask();
+        let (asked, versioned) = (old.clone(), self.versioned);
         let predicate = Arc::new(predicate);
-        self.attach(names::TABLE_FILTER, self.serdes.clone(), OldValues::above(&self.old), move |down| {
-            TableFilter::new(predicate.clone(), keep, knows_old, down)
-        })
+        let wanted = predicate.clone();
+        let view = self.view.computed(move |key: &K, value: &V, seen| {
+            seen(Some(value).filter(|value| wanted(key, value) == keep));
+        });
+        let filtered = self.attach(names::TABLE_FILTER, self.serdes.clone(), old, move |down| {
+            let shows = FilterShows { keep, old: asked.asked(), versions: versioned };
+            TableFilter::new(predicate.clone(), shows, down)
+        });
+        filtered.seen_by(view)
     }
 
     /// The table of the values that the predicate wants (Kafka Streams: `filter`). A value that it does not want is passed
@@ -180,8 +205,11 @@ impl<K: 'static, V: 'static> KTable<K, V> {
         let old = OldValues::above(&self.old);
         let asked = old.clone();
         let serdes = Serdes::new(self.serdes.key.clone(), None);
-        self.attach(names::TABLE_MAP_VALUES, serdes, old, move |down| {
+        let computed = mapper.clone();
+        let view = self.view.computed(move |key: &K, value: &V, seen| seen(computed(key, value).as_ref()));
+        let mapped = self.attach(names::TABLE_MAP_VALUES, serdes, old, move |down| {
             TableMapValues::new(mapper.clone(), asked.asked(), down)
-        })
+        });
+        mapped.seen_by(view)
     }
 }

@@ -5,23 +5,44 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use millstream_state::serdes::{DefaultSerde, SerdeRef};
-use millstream_state::store::KeyValue;
 
 use super::materialize::Materialized;
 use super::old_values::OldValues;
 use super::serdes::{Serdes, required};
 use super::table::KTable;
-use crate::ops::table_kept::{KeptSettings, TableKept};
+use super::view::View;
+use crate::ops::table_kept::{KeptSettings, KeptShows, TableKept};
 use crate::push::{NextApply, TableChildren};
 use crate::topology::graph::Kind;
 use crate::topology::names;
 use crate::topology::port::Port;
 
+/// Which changes a node with a store passes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Changes {
+    /// All, also deletes of what it does not have.
+    All,
+    /// All, but once somebody asks for old values no deletes of what it does not have.
+    Asked,
+    /// No deletes of what it does not have.
+    Real,
+}
+
+impl Changes {
+    fn when(known: bool) -> Self {
+        if known { Self::Real } else { Self::Asked }
+    }
+
+    fn only_real(self, asked: bool) -> bool {
+        self == Self::Real || (self == Self::Asked && asked)
+    }
+}
+
 /// What kind of node is to be added.
 struct Plan<U> {
     prefix: &'static str,
     value: Option<SerdeRef<U>>,
-    only_changes: bool,
+    changes: Changes,
 }
 
 impl<K: 'static, V: 'static> KTable<K, V> {
@@ -78,7 +99,7 @@ impl<K: 'static, V: 'static> KTable<K, V> {
             prefix: names::TABLE_FILTER,
             value: self.serdes.value.clone(),
             // As without a store of its own: only a table that is kept above says that deletes are worth a look.
-            only_changes: self.old.ask(),
+            changes: if self.versioned { Changes::All } else { Changes::when(self.old.ask()) },
         };
         self.keep(plan, move |key, value| (predicate(key, value) == keep).then(|| value.clone()), materialized)
     }
@@ -112,7 +133,7 @@ impl<K: 'static, V: 'static> KTable<K, V> {
             self.graph.lock().names.burn();
             return self.filter_map_values(mapper);
         }
-        let plan = Plan { prefix: names::TABLE_MAP_VALUES, value: Some(U::serde()), only_changes: false };
+        let plan = Plan { prefix: names::TABLE_MAP_VALUES, value: Some(U::serde()), changes: Changes::All };
         self.keep(plan, mapper, materialized)
     }
 
@@ -128,24 +149,29 @@ impl<K: 'static, V: 'static> KTable<K, V> {
         let key = materialized.serdes.key.clone().or_else(|| self.serdes.key.clone());
         let key = required(key, &mut graph, &name, "key");
         let value = required(materialized.serdes.value.clone().or(plan.value), &mut graph, &name, "value");
-        let kind = Kind::Processor { name: name.clone(), stores: vec![materialized.key_value(store.clone())] };
+        let spec = materialized.key_value(store.clone(), &graph.settings);
+        let kind = Kind::Processor { name: name.clone(), stores: vec![spec] };
         let node = graph.add(kind, &[self.node]);
         drop(graph);
-        let settings = Arc::new(KeptSettings { node: name, compute, only_changes: plan.only_changes });
+        let settings = Arc::new(KeptSettings { node: name, compute });
         let serdes = Serdes::new(Some(key.clone()), Some(value.clone()));
         let (port, old): (Port<NextApply<K, U>>, _) = (Port::default(), OldValues::stored());
         let (below, asked) = (port.clone(), old.clone());
+        let (view, changes) = (View::stored(store.clone(), (key.clone(), value.clone()), None), plan.changes);
         self.port.add(
             node,
             Arc::new(move |chain| {
                 let down = TableChildren::new(below.build(chain));
-                let (id, spec) = chain.store(&store);
-                let store = KeyValue::new(id, spec, key.clone(), value.clone(), chain.cache());
-                let node = Rc::new(RefCell::new(TableKept::new(settings.clone(), store, asked.asked(), down)));
+                let (id, _) = chain.store(&store);
+                let store = chain.key_value(&store, &key, &value);
+                let shows = KeptShows { old: asked.asked(), only_changes: changes.only_real(asked.asked()) };
+                let node = Rc::new(RefCell::new(TableKept::new(settings.clone(), store, shows, down)));
                 chain.stateful(id, node.clone());
                 node as NextApply<K, V>
             }),
         );
         KTable::new(self.graph.clone(), node, port, serdes, old)
+            .seen_by(view)
+            .with_versions(materialized.is_versioned())
     }
 }

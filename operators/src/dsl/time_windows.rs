@@ -18,6 +18,32 @@ pub struct TimeWindows {
     grace: i64,
 }
 
+/// Windows whose bounds do not depend on the records: [`TimeWindows`] and
+/// [`UnlimitedWindows`](super::UnlimitedWindows).
+pub trait FixedWindows: Copy + Send + Sync + 'static {
+    /// The windows that `time` falls into, earliest first.
+    #[doc(hidden)]
+    fn of(&self, time: Timestamp) -> impl Iterator<Item = Window>;
+
+    /// How long a window is, in milliseconds.
+    #[doc(hidden)]
+    fn size(&self) -> i64;
+
+    /// How long after its end a window takes records, in milliseconds.
+    #[doc(hidden)]
+    fn grace(&self) -> i64;
+
+    /// Whether these windows can be used.
+    #[doc(hidden)]
+    fn check(&self, node: &str) -> Result<(), BuildError>;
+
+    /// Windows that end at this time or earlier are closed.
+    #[doc(hidden)]
+    fn closed_until(&self, stream_time: Timestamp) -> Timestamp {
+        Timestamp::from_millis(stream_time.millis().saturating_sub(self.grace()))
+    }
+}
+
 /// A duration in milliseconds; what is longer than 292 million years is cut to that.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -40,17 +66,18 @@ impl TimeWindows {
         self.advance = millis(advance);
         self
     }
+}
 
-    pub(crate) fn size(&self) -> i64 {
+impl FixedWindows for TimeWindows {
+    fn size(&self) -> i64 {
         self.size
     }
 
-    pub(crate) fn grace(&self) -> i64 {
+    fn grace(&self) -> i64 {
         self.grace
     }
 
-    /// Whether these windows can be used.
-    pub(crate) fn check(&self, node: &str) -> Result<(), BuildError> {
+    fn check(&self, node: &str) -> Result<(), BuildError> {
         let reason = if self.size < 1 {
             "its windows are shorter than a millisecond; make them longer".to_owned()
         } else if self.advance < 1 || self.advance > self.size {
@@ -64,8 +91,7 @@ impl TimeWindows {
         Err(BuildError::BadSetting { node: node.to_owned(), reason })
     }
 
-    /// The windows that `time` falls into, earliest first.
-    pub(crate) fn of(&self, time: Timestamp) -> impl Iterator<Item = Window> + use<> {
+    fn of(&self, time: Timestamp) -> impl Iterator<Item = Window> {
         let Self { size, advance, .. } = *self;
         let time = time.millis();
         let first = (time - size + advance).max(0) / advance * advance;
@@ -75,11 +101,6 @@ impl TimeWindows {
                 start: Timestamp::from_millis(start),
                 end: Timestamp::from_millis(start.saturating_add(size)),
             })
-    }
-
-    /// Windows that end at this time or earlier are closed.
-    pub(crate) fn closed_until(&self, stream_time: Timestamp) -> Timestamp {
-        Timestamp::from_millis(stream_time.millis().saturating_sub(self.grace))
     }
 }
 

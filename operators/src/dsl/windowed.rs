@@ -6,45 +6,57 @@ use std::sync::Arc;
 
 use millstream_state::model::Windowed;
 use millstream_state::serdes::{DefaultSerde, time_windowed};
-use millstream_state::store::WindowStore;
 
-use super::grouped::{KGroupedStream, Plan};
+use super::emit_strategy::EmitStrategy;
+use super::grouped::{KGroupedStream, Plan, aggregate_plan, count_plan, reduce_plan};
 use super::materialize::Materialized;
 use super::old_values::OldValues;
 use super::serdes::{Serdes, required};
 use super::table::KTable;
-use super::time_windows::TimeWindows;
+use super::time_windows::{FixedWindows, TimeWindows};
+use super::view::View;
+use super::window_keeper::{WindowKeeper, WindowShapes};
 use crate::ops::aggregate::AggregateSettings;
-use crate::ops::window::{WindowAggregate, WindowParts};
-use crate::push::{Next, NextApply, TableChildren};
+use crate::ops::window::WindowAggregate;
+use crate::ops::windowed::WindowTable;
+use crate::push::{Flush, Next, NextApply, Process, TableChildren};
 use crate::topology::graph::Kind;
-use crate::topology::names;
 use crate::topology::port::Port;
 
 /// A stream grouped by key and window, to be aggregated (Kafka Streams' `TimeWindowedKStream`).
 ///
 /// Records with a null key and records for closed windows are dropped and counted; null values are aggregated like any
-/// other. Each update of a window goes down at once, or with a record cache at the commit.
-pub struct TimeWindowedKStream<K, V> {
+/// other. Each update of a window goes down at once, or with a record cache at the commit, unless
+/// [`TimeWindowedKStream::emit_strategy`] says otherwise.
+pub struct TimeWindowedKStream<K, V, W = TimeWindows> {
     group: KGroupedStream<K, V>,
-    windows: TimeWindows,
+    windows: W,
+    strategy: EmitStrategy,
 }
 
-impl<K, V> Clone for TimeWindowedKStream<K, V> {
+impl<K, V, W: Copy> Clone for TimeWindowedKStream<K, V, W> {
     fn clone(&self) -> Self {
-        Self { group: self.group.clone(), windows: self.windows }
+        Self { group: self.group.clone(), windows: self.windows, strategy: self.strategy }
     }
 }
 
 impl<K: 'static, V: 'static> TimeWindowedKStream<K, V> {
-    pub(crate) fn new(group: KGroupedStream<K, V>, windows: TimeWindows) -> Self {
-        Self { group, windows }
+    /// Says when results go down (Kafka Streams: `emitStrategy`).
+    #[must_use]
+    pub fn emit_strategy(&self, strategy: EmitStrategy) -> Self {
+        Self { strategy, ..self.clone() }
+    }
+}
+
+impl<K: 'static, V: 'static, W: FixedWindows> TimeWindowedKStream<K, V, W> {
+    pub(crate) fn new(group: KGroupedStream<K, V>, windows: W) -> Self {
+        Self { group, windows, strategy: EmitStrategy::default() }
     }
 
     /// Gives the next aggregation that is added through this handle a name.
     #[must_use]
     pub fn named(&self, name: impl Into<Arc<str>>) -> Self {
-        Self { group: self.group.named(name), windows: self.windows }
+        Self { group: self.group.named(name), ..self.clone() }
     }
 
     /// The number of records per key and window (Kafka Streams: `count`).
@@ -64,8 +76,7 @@ impl<K: 'static, V: 'static> TimeWindowedKStream<K, V> {
         if materialized.burns() {
             self.group.stream.graph.lock().names.burn();
         }
-        let step = |_: &K, _: &V, old: Option<i64>| Some(old.unwrap_or(0) + 1);
-        self.add(Plan { prefix: names::AGGREGATE, result: Some(i64::serde()), step }, materialized)
+        self.add(count_plan(), materialized)
     }
 
     /// Combines the values of each key and window, as [`KGroupedStream::reduce`].
@@ -78,11 +89,8 @@ impl<K: 'static, V: 'static> TimeWindowedKStream<K, V> {
         V: Clone,
         R: Into<Option<V>>,
     {
-        let step = move |_: &K, value: &V, old: Option<V>| match old {
-            Some(old) => reducer(old, value).into(),
-            None => Some(value.clone()),
-        };
-        self.add(Plan { prefix: names::REDUCE, result: Some(self.group.value.clone()), step }, materialized)
+        let plan = reduce_plan(self.group.value.clone(), move |old, value| reducer(old, value).into());
+        self.add(plan, materialized)
     }
 
     /// Folds the values of each key and window into a result of another type, as [`KGroupedStream::aggregate`].
@@ -92,9 +100,7 @@ impl<K: 'static, V: 'static> TimeWindowedKStream<K, V> {
         aggregator: impl Fn(&K, &V, A) -> R + Send + Sync + 'static,
         materialized: Materialized<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let step =
-            move |key: &K, value: &V, old: Option<A>| aggregator(key, value, old.unwrap_or_else(&initializer)).into();
-        self.add(Plan { prefix: names::AGGREGATE, result: Some(A::serde()), step }, materialized)
+        self.aggregate_with(initializer, aggregator, materialized.value_serde_or(A::serde()))
     }
 
     /// As [`TimeWindowedKStream::aggregate`], for a result without a serde of its own: `materialized` has to bring it.
@@ -104,9 +110,8 @@ impl<K: 'static, V: 'static> TimeWindowedKStream<K, V> {
         aggregator: impl Fn(&K, &V, A) -> R + Send + Sync + 'static,
         materialized: Materialized<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let step =
-            move |key: &K, value: &V, old: Option<A>| aggregator(key, value, old.unwrap_or_else(&initializer)).into();
-        self.add(Plan { prefix: names::AGGREGATE, result: None, step }, materialized)
+        let step = move |key: &K, value: &V, old: A| aggregator(key, value, old).into();
+        self.add(aggregate_plan(initializer, step), materialized)
     }
 
     fn add<A, S>(&self, plan: Plan<A, S>, materialized: Materialized<K, A>) -> KTable<Windowed<K>, A>
@@ -114,37 +119,61 @@ impl<K: 'static, V: 'static> TimeWindowedKStream<K, V> {
         A: 'static,
         S: Fn(&K, &V, Option<A>) -> Option<A> + Send + Sync + 'static,
     {
-        let (group, windows) = (&self.group, self.windows);
-        let mut graph = group.stream.graph.lock();
-        let store = materialized.store_name(&mut graph.names, plan.prefix);
-        let name = graph.names.node(&group.next_name, plan.prefix);
-        let result = required(materialized.serdes.value.clone().or(plan.result), &mut graph, &name, "result");
-        let key = materialized.serdes.key.clone().unwrap_or_else(|| group.key.clone());
-        let spec = materialized.windowed(store.clone(), &windows, &mut graph);
-        drop(graph);
-
-        let (parent, upstream) = group.upstream(&store);
-        let kind = Kind::Processor { name: name.clone(), stores: vec![spec] };
-        let node = group.stream.graph.lock().add(kind, &[parent]);
-        let serdes = Serdes::new(Some(time_windowed(key.clone(), Some(windows.size()))), Some(result.clone()));
-        let value = group.value.clone();
-        let settings = Arc::new(AggregateSettings { node: name, key, value, result, step: plan.step });
-        let (port, old): (Port<NextApply<Windowed<K>, A>>, _) = (Port::default(), OldValues::stored());
-        let (below, asked) = (port.clone(), old.clone());
-        upstream.add(
-            node,
-            Arc::new(move |chain| {
-                let down = TableChildren::new(below.build(chain));
-                let (id, spec) = chain.store(&store);
-                let AggregateSettings { key, result, .. } = &*settings;
-                let store = WindowStore::new(id, spec, key.clone(), result.clone(), chain.cache());
-                let time_slot = chain.time_slot(&settings.node);
-                let parts = WindowParts { store, time_slot, send_old: asked.asked() };
-                let node = Rc::new(RefCell::new(WindowAggregate::new(settings.clone(), windows, parts, down)));
-                chain.stateful(id, node.clone());
-                node as Next<K, V>
-            }),
-        );
-        KTable::new(group.stream.graph.clone(), node, port, serdes, old)
+        let windows = self.windows;
+        let shapes = WindowShapes::fixed(&windows, self.strategy);
+        add_windowed(&self.group, shapes, plan, materialized, move |settings, time_slot, table| {
+            Rc::new(RefCell::new(WindowAggregate::new(settings, windows, time_slot, table)))
+        })
     }
+}
+
+/// Adds an aggregation over time windows; `make` makes its node.
+pub(super) fn add_windowed<K, V, A, S, N>(
+    group: &KGroupedStream<K, V>,
+    shapes: WindowShapes,
+    plan: Plan<A, S>,
+    materialized: Materialized<K, A>,
+    make: impl Fn(Arc<AggregateSettings<K, V, A, S>>, usize, WindowTable<K, A>) -> Rc<RefCell<N>> + Send + Sync + 'static,
+) -> KTable<Windowed<K>, A>
+where
+    K: 'static,
+    V: 'static,
+    A: 'static,
+    S: Send + Sync + 'static,
+    N: Process<K, V> + Flush + 'static,
+{
+    let mut graph = group.stream.graph.lock();
+    let store = materialized.store_name(&mut graph.names, plan.prefix);
+    let name = graph.names.node(&group.next_name, plan.prefix);
+    let result = required(materialized.serdes.value.clone().or(plan.result), &mut graph, &name, "result");
+    let key = materialized.serdes.key.clone().unwrap_or_else(|| group.key.clone());
+    let serdes = (key.clone(), result.clone());
+    let (keeper, spec) = WindowKeeper::new(store.clone(), serdes.clone(), shapes, &materialized, &mut graph);
+    drop(graph);
+
+    let (parent, upstream) = group.upstream(&store);
+    let mut graph = group.stream.graph.lock();
+    let node = graph.add(Kind::Processor { name: name.clone(), stores: vec![spec] }, &[parent]);
+    graph.close_windows(node, shapes.grace);
+    drop(graph);
+    let Plan { step, initial, .. } = plan;
+    let value = group.value.clone();
+    let view = View::windowed(store, serdes);
+    let serdes = Serdes::new(Some(time_windowed(key.clone(), Some(shapes.size))), Some(result.clone()));
+    let settings = Arc::new(AggregateSettings { node: name, key, value, result, step, initial });
+    let (port, old): (Port<NextApply<Windowed<K>, A>>, _) = (Port::default(), OldValues::stored());
+    let (below, asked) = (port.clone(), old.clone());
+    upstream.add(
+        node,
+        Arc::new(move |chain| {
+            let down = TableChildren::new(below.build(chain));
+            let initial = settings.initial.clone();
+            let (time_slot, table) = keeper.open(chain, &settings.node, (initial, asked.asked()), down);
+            let id = table.id;
+            let node = make(settings.clone(), time_slot, table);
+            chain.stateful(id, node.clone());
+            node as Next<K, V>
+        }),
+    );
+    KTable::new(group.stream.graph.clone(), node, port, serdes, old).seen_by(view)
 }

@@ -24,27 +24,32 @@ pub(crate) struct OutletSettings<K, V> {
     pub(crate) partitioner: Option<Partitioner<K, V>>,
     /// Chooses the topic, where it is not fixed.
     pub(crate) topic: Option<TopicChooser<K, V>>,
-    /// Whether records with a null key end here unseen, as they do on the way to a repartition topic.
-    pub(crate) skip_null_keys: bool,
 }
 
 /// The node of [`KStream::to`](crate::dsl::KStream::to) and of a repartition topic's writing side.
 pub(crate) struct Outlet<K, V> {
     settings: Arc<OutletSettings<K, V>>,
     sink: u32,
+    /// Whether records with a null key end here unseen, as they do on the way to a repartition topic.
+    skip_null_keys: bool,
 }
 
 impl<K, V> Outlet<K, V> {
     /// Writes to the sink of this index.
     pub(crate) fn new(settings: Arc<OutletSettings<K, V>>, sink: u32) -> Self {
-        Self { settings, sink }
+        Self { settings, sink, skip_null_keys: false }
+    }
+
+    /// Drops records with a null key.
+    pub(crate) fn skip_null_keys(self, skip: bool) -> Self {
+        Self { skip_null_keys: skip, ..self }
     }
 }
 
 impl<K, V> Process<K, V> for Outlet<K, V> {
     fn process(&mut self, cx: &mut Context, record: Record<'_, K, V>) -> Result<(), ProcessError> {
         let settings = &*self.settings;
-        if settings.skip_null_keys && settings.key.is_null(record.key) {
+        if self.skip_null_keys && settings.key.is_null(record.key) {
             return Ok(());
         }
         let partition = settings.partitioner.as_ref().and_then(|choose| {

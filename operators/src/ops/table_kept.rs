@@ -4,6 +4,8 @@
 //!  update → compute new value → own store → (at once, or at a commit from the cache) update to the nodes below
 //! ```
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millstream_state::store::KeyValue;
@@ -19,6 +21,13 @@ pub(crate) struct KeptSettings<F> {
     pub(crate) node: Arc<str>,
     /// The value kept for a value of the table above; `None` deletes.
     pub(crate) compute: F,
+}
+
+/// What such a node hands down.
+#[derive(Clone, Copy)]
+pub(crate) struct KeptShows {
+    /// Whether old values go along.
+    pub(crate) old: bool,
     /// Whether a delete of what is not in the store is dropped.
     pub(crate) only_changes: bool,
 }
@@ -26,8 +35,8 @@ pub(crate) struct KeptSettings<F> {
 /// The node of [`KTable::filter_with`](crate::dsl::KTable::filter_with) and its relatives.
 pub(crate) struct TableKept<K, U, F> {
     settings: Arc<KeptSettings<F>>,
-    store: KeyValue<K, U>,
-    send_old: bool,
+    store: Rc<RefCell<KeyValue<K, U>>>,
+    shows: KeptShows,
     down: TableChildren<K, U>,
 }
 
@@ -35,32 +44,39 @@ impl<K, U, F> TableKept<K, U, F> {
     /// Keeps what it computes in `store`.
     pub(crate) fn new(
         settings: Arc<KeptSettings<F>>,
-        store: KeyValue<K, U>,
-        send_old: bool,
+        store: Rc<RefCell<KeyValue<K, U>>>,
+        shows: KeptShows,
         down: TableChildren<K, U>,
     ) -> Self {
-        Self { settings, store, send_old, down }
+        Self { settings, store, shows, down }
     }
 }
 
 impl<K, V, U, F: Fn(&K, &V) -> Option<U>> Apply<K, V> for TableKept<K, U, F> {
     fn apply(&mut self, cx: &mut Context, update: Update<'_, K, V>) -> Result<(), ProcessError> {
-        let KeptSettings { node, compute, only_changes } = &*self.settings;
+        let KeptSettings { node, compute } = &*self.settings;
         let new = update.new.as_ref().and_then(|value| compute(update.key, value));
-        if *only_changes && new.is_none() && self.store.get(cx, update.key).map_err(stored::failed(node))?.is_none() {
+        let mut store = self.store.borrow_mut();
+        if self.shows.only_changes
+            && new.is_none()
+            && store.get(cx, update.key).map_err(stored::failed(node))?.is_none()
+        {
             return Ok(());
         }
-        self.store.update(cx, update.key, new, update.timestamp).map_err(stored::failed(node))?;
-        if self.store.must_flush() { self.flush(cx) } else { Ok(()) }
+        store.update(cx, update.key, new, update.timestamp).map_err(stored::failed(node))?;
+        let full = store.must_flush();
+        drop(store);
+        if full { self.flush(cx) } else { Ok(()) }
     }
 }
 
 impl<K, U, F> Flush for TableKept<K, U, F> {
     fn flush(&mut self, cx: &mut Context) -> Result<(), ProcessError> {
         let node = &self.settings.node;
-        while let Some(mut update) = self.store.take_dirty(cx, self.send_old).map_err(stored::failed(node))? {
+        // The store is not borrowed while the nodes below run: they may look into it.
+        while let Some(mut update) = stored::next(&self.store, cx, self.shows.old).map_err(stored::failed(node))? {
             stored::forward(cx, &self.down, &mut update)?;
-            self.store.put_back(update);
+            self.store.borrow_mut().put_back(update);
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ impl<K, V, U, F: Fn(&K, &V) -> Option<U>> Apply<K, V> for TableMapValues<K, U, F
         let map = |value: &Option<V>| value.as_ref().and_then(|value| (self.mapper)(update.key, value));
         let new = map(update.new);
         let old = if self.send_old { map(update.old) } else { None };
-        let Update { key, timestamp, headers, .. } = update;
-        self.down.forward(cx, Update { key, new: &new, old: &old, timestamp, headers })
+        let Update { key, timestamp, headers, latest, .. } = update;
+        self.down.forward(cx, Update { key, new: &new, old: &old, timestamp, headers, latest })
     }
 }

@@ -17,28 +17,45 @@ use crate::topology::chain::Inlet;
 /// The table node below a table's source, if the table is kept in a store.
 pub(crate) struct Kept<K, V> {
     node: Arc<str>,
-    store: KeyValue<K, V>,
+    store: Rc<RefCell<KeyValue<K, V>>>,
     send_old: bool,
     down: Rc<TableChildren<K, V>>,
 }
 
 impl<K, V> Kept<K, V> {
     /// Keeps the table in `store`; `node` is the table's name.
-    pub(crate) fn new(node: Arc<str>, store: KeyValue<K, V>, send_old: bool, down: Rc<TableChildren<K, V>>) -> Self {
+    pub(crate) fn new(
+        node: Arc<str>,
+        store: Rc<RefCell<KeyValue<K, V>>>,
+        send_old: bool,
+        down: Rc<TableChildren<K, V>>,
+    ) -> Self {
         Self { node, store, send_old, down }
     }
 
-    fn update(&mut self, cx: &mut Context, key: &K, new: Option<V>, timestamp: Timestamp) -> Result<(), ProcessError> {
-        self.store.update(cx, key, new, timestamp).map_err(stored::failed(&self.node))?;
-        if self.store.must_flush() { self.flush(cx) } else { Ok(()) }
+    /// Sets or deletes a key.
+    pub(crate) fn update(
+        &mut self,
+        cx: &mut Context,
+        key: &K,
+        new: Option<V>,
+        timestamp: Timestamp,
+    ) -> Result<(), ProcessError> {
+        let mut store = self.store.borrow_mut();
+        store.update(cx, key, new, timestamp).map_err(stored::failed(&self.node))?;
+        let full = store.must_flush();
+        drop(store);
+        if full { self.flush(cx) } else { Ok(()) }
     }
 }
 
 impl<K, V> Flush for Kept<K, V> {
     fn flush(&mut self, cx: &mut Context) -> Result<(), ProcessError> {
-        while let Some(mut update) = self.store.take_dirty(cx, self.send_old).map_err(stored::failed(&self.node))? {
+        let node = &self.node;
+        // The store is not borrowed while the nodes below run: they may look into it.
+        while let Some(mut update) = stored::next(&self.store, cx, self.send_old).map_err(stored::failed(node))? {
             stored::forward(cx, &self.down, &mut update)?;
-            self.store.put_back(update);
+            self.store.borrow_mut().put_back(update);
         }
         Ok(())
     }
@@ -109,7 +126,7 @@ impl<K, V> Inlet for TableInlet<K, V> {
         if let Some(kept) = &self.kept {
             return kept.borrow_mut().update(cx, key, self.value.take(), timestamp);
         }
-        let update = Update { key, new: &self.value, old: &None, timestamp, headers: record.headers };
+        let update = Update { key, new: &self.value, old: &None, timestamp, headers: record.headers, latest: true };
         self.down.forward(cx, update)
     }
 }

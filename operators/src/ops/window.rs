@@ -1,4 +1,4 @@
-//! `count`, `reduce` and `aggregate` over tumbling and hopping windows.
+//! `count`, `reduce` and `aggregate` over tumbling, hopping and unlimited windows.
 //!
 //! ```text
 //!  record → stream time of this node → each window it falls into: late? drop : take, step, put, update
@@ -6,89 +6,81 @@
 
 use std::sync::Arc;
 
-use millstream_state::store::WindowStore;
+use millstream_state::model::Timestamp;
 
 use super::aggregate::AggregateSettings;
 use super::stored;
+use super::windowed::WindowTable;
 use crate::context::Context;
-use crate::dsl::TimeWindows;
+use crate::dsl::FixedWindows;
 use crate::error::ProcessError;
-use crate::push::{Flush, Process, Record, TableChildren};
-use millstream_state::model::{Timestamp, Windowed};
+use crate::push::{Flush, Process, Record};
 
 /// The node of [`TimeWindowedKStream::count`](crate::dsl::TimeWindowedKStream::count), `reduce` and `aggregate`.
-pub(crate) struct WindowAggregate<K, V, A, S> {
+pub(crate) struct WindowAggregate<K, V, A, S, W> {
     settings: Arc<AggregateSettings<K, V, A, S>>,
-    windows: TimeWindows,
-    store: WindowStore<K, A>,
-    time_slot: usize,
-    send_old: bool,
-    down: TableChildren<Windowed<K>, A>,
-}
-
-/// What a windowed aggregation has of its own in each chain.
-pub(crate) struct WindowParts<K, A> {
-    pub(crate) store: WindowStore<K, A>,
+    windows: W,
     /// Where the node's stream time is kept.
-    pub(crate) time_slot: usize,
-    pub(crate) send_old: bool,
+    time_slot: usize,
+    table: WindowTable<K, A>,
 }
 
-impl<K, V, A, S> WindowAggregate<K, V, A, S> {
-    /// Aggregates into the store of `parts`.
+impl<K: 'static, V, A: 'static, S, W> WindowAggregate<K, V, A, S, W> {
+    /// Aggregates into `table`.
     pub(crate) fn new(
         settings: Arc<AggregateSettings<K, V, A, S>>,
-        windows: TimeWindows,
-        parts: WindowParts<K, A>,
-        down: TableChildren<Windowed<K>, A>,
+        windows: W,
+        time_slot: usize,
+        table: WindowTable<K, A>,
     ) -> Self {
-        let WindowParts { store, time_slot, send_old } = parts;
-        Self { settings, windows, store, time_slot, send_old, down }
-    }
-
-    fn observe(&self, cx: &mut Context, time: Timestamp) -> Timestamp {
-        let observed = &mut cx.operator_times[self.time_slot];
-        *observed = (*observed).max(time);
-        *observed
+        Self { settings, windows, time_slot, table }
     }
 }
 
-impl<K, V, A, S> Process<K, V> for WindowAggregate<K, V, A, S>
+impl<K: 'static, V, A: 'static, S, W> WindowAggregate<K, V, A, S, W>
 where
     S: Fn(&K, &V, Option<A>) -> Option<A>,
+{
+    fn aggregate(&mut self, cx: &mut Context, record: Record<'_, K, V>, start: Timestamp) -> Result<(), ProcessError> {
+        let settings = &*self.settings;
+        let mut store = self.table.store.borrow_mut();
+        let old = store.take(cx, record.key, start).map_err(stored::failed(&settings.node))?;
+        let time = old.as_ref().map_or(record.timestamp, |old| old.timestamp.max(record.timestamp));
+        let new = (settings.step)(record.key, record.value, old.map(|old| old.value))
+            .filter(|new| !settings.result.is_null(new));
+        store.put_taken(cx, new, time).map_err(stored::failed(&settings.node))?;
+        let full = store.must_flush();
+        drop(store);
+        if full { self.table.flush(cx) } else { Ok(()) }
+    }
+}
+
+impl<K: 'static, V, A: 'static, S, W> Process<K, V> for WindowAggregate<K, V, A, S, W>
+where
+    S: Fn(&K, &V, Option<A>) -> Option<A>,
+    W: FixedWindows,
 {
     fn process(&mut self, cx: &mut Context, record: Record<'_, K, V>) -> Result<(), ProcessError> {
         if self.settings.key.is_null(record.key) {
             cx.dropped.null += 1;
             return Ok(());
         }
-        let closed_until = self.windows.closed_until(self.observe(cx, record.timestamp));
-        for window in self.windows.of(record.timestamp) {
-            if window.end <= closed_until {
+        self.table.begin(cx)?;
+        let windows = self.windows;
+        let closed = windows.closed_until(stored::observe(cx, self.time_slot, record.timestamp));
+        for window in windows.of(record.timestamp) {
+            if window.end <= closed {
                 cx.dropped.late += 1;
-                continue;
-            }
-            let settings = &*self.settings;
-            let old = self.store.take(cx, record.key, window.start).map_err(stored::failed(&settings.node))?;
-            let time = old.as_ref().map_or(record.timestamp, |old| old.timestamp.max(record.timestamp));
-            let new = (settings.step)(record.key, record.value, old.map(|old| old.value))
-                .filter(|new| !settings.result.is_null(new));
-            self.store.put_taken(cx, new, time).map_err(stored::failed(&settings.node))?;
-            if self.store.must_flush() {
-                self.flush(cx)?;
+            } else {
+                self.aggregate(cx, record, window.start)?;
             }
         }
-        Ok(())
+        self.table.emit_closed(cx, closed, record.headers)
     }
 }
 
-impl<K, V, A, S> Flush for WindowAggregate<K, V, A, S> {
+impl<K: 'static, V, A: 'static, S, W> Flush for WindowAggregate<K, V, A, S, W> {
     fn flush(&mut self, cx: &mut Context) -> Result<(), ProcessError> {
-        let node = &self.settings.node;
-        while let Some(mut update) = self.store.take_dirty(cx, self.send_old).map_err(stored::failed(node))? {
-            stored::forward(cx, &self.down, &mut update)?;
-            self.store.put_back(update);
-        }
-        Ok(())
+        self.table.flush(cx)
     }
 }

@@ -7,17 +7,22 @@ use std::fmt::Write;
 use super::java_order::hash_order;
 use super::physical::{Destination, Physical, PhysicalGraph, Role};
 use super::spec::TopicRef;
+use super::split;
 
 /// The text that Kafka Streams' `TopologyDescription.toString` gives for the same program.
 pub(crate) fn describe(graph: &PhysicalGraph, groups: &[Vec<usize>]) -> String {
     let mut text = String::from("Topologies:\n ");
     for (id, group) in groups.iter().enumerate() {
         let drawn = Drawn::new(graph, group);
-        let _ = writeln!(text, "  Sub-topology: {id}");
+        let global = split::is_global(graph, group);
+        let note = if global { " for global store (will not generate tasks)" } else { "" };
+        let _ = writeln!(text, "  Sub-topology: {id}{note}");
         for name in drawn.in_order() {
             drawn.write(&mut text, name);
         }
-        text.push('\n');
+        if !global {
+            text.push('\n');
+        }
     }
     text
 }

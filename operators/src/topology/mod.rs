@@ -2,11 +2,14 @@
 
 pub(crate) mod chain;
 mod describe;
+mod explicit;
 pub(crate) mod graph;
 mod java_order;
 pub(crate) mod names;
 mod physical;
 pub(crate) mod port;
+pub(crate) mod rewrite;
+mod settings;
 mod spec;
 mod split;
 mod sub_topology;
@@ -14,6 +17,7 @@ mod sub_topology;
 use std::sync::Arc;
 
 pub use chain::Chain;
+pub use settings::{Optimization, StoreFormat, TopologySettings};
 pub use spec::{OffsetReset, RepartitionSpec, SinkSpec, SourceSpec, SubTopologySpec, TopicRef};
 pub use sub_topology::SubTopology;
 
@@ -26,6 +30,7 @@ use crate::error::BuildError;
 pub struct Topology {
     description: Arc<str>,
     sub_topologies: Arc<[SubTopology]>,
+    global: Option<SubTopology>,
 }
 
 impl Topology {
@@ -34,9 +39,13 @@ impl Topology {
             return Err(error);
         }
         let physical = PhysicalGraph::of(graph)?;
+        if graph.settings.require_explicit_names {
+            explicit::check(&physical, &graph.names)?;
+        }
         let groups = split::groups(&physical);
         let description = describe::describe(&physical, &groups).into();
-        Ok(Self { description, sub_topologies: split::sub_topologies(&physical, &groups).into() })
+        let sub_topologies = split::sub_topologies(&physical, &groups).into();
+        Ok(Self { description, sub_topologies, global: split::global(&physical, &groups) })
     }
 
     /// The nodes and their connections, in the text of Kafka Streams' `Topology.describe()`.
@@ -44,8 +53,13 @@ impl Topology {
         &self.description
     }
 
-    /// The parts that run as tasks of their own, by number.
+    /// The parts that run as tasks of their own, by number. The numbers of those that fill global stores are left out.
     pub fn sub_topologies(&self) -> &[SubTopology] {
         &self.sub_topologies
+    }
+
+    /// What fills the global stores, if there are any: each instance reads all partitions of its sources.
+    pub fn global(&self) -> Option<&SubTopology> {
+        self.global.as_ref()
     }
 }

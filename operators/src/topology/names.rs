@@ -1,5 +1,6 @@
 //! The names of nodes, stores and topics: Kafka Streams' prefixes, its running number, and what Kafka accepts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::BuildError;
@@ -14,16 +15,46 @@ pub(crate) const FLAT_MAP_VALUES: &str = "KSTREAM-FLATMAPVALUES-";
 pub(crate) const KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
 pub(crate) const PEEK: &str = "KSTREAM-PEEK-";
 pub(crate) const FOR_EACH: &str = "KSTREAM-FOREACH-";
+pub(crate) const PROCESSOR: &str = "KSTREAM-PROCESSOR-";
+pub(crate) const PROCESS_VALUES: &str = "KSTREAM-PROCESSVALUES-";
 pub(crate) const MERGE: &str = "KSTREAM-MERGE-";
 pub(crate) const BRANCH: &str = "KSTREAM-BRANCH-";
 pub(crate) const REPARTITION: &str = "KSTREAM-REPARTITION-";
 pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
 pub(crate) const REDUCE: &str = "KSTREAM-REDUCE-";
+pub(crate) const WINDOWED: &str = "KSTREAM-WINDOWED-";
+pub(crate) const JOIN_THIS: &str = "KSTREAM-JOINTHIS-";
+pub(crate) const JOIN_OTHER: &str = "KSTREAM-JOINOTHER-";
+pub(crate) const OUTER_THIS: &str = "KSTREAM-OUTERTHIS-";
+pub(crate) const OUTER_OTHER: &str = "KSTREAM-OUTEROTHER-";
+pub(crate) const OUTER_SHARED: &str = "KSTREAM-OUTERSHARED-";
+pub(crate) const JOIN: &str = "KSTREAM-JOIN-";
+pub(crate) const LEFT_JOIN: &str = "KSTREAM-LEFTJOIN-";
+pub(crate) const COGROUP_AGGREGATE: &str = "COGROUPKSTREAM-AGGREGATE-";
+pub(crate) const COGROUP_MERGE: &str = "COGROUPKSTREAM-MERGE-";
+pub(crate) const TABLE_SUPPRESS: &str = "KTABLE-SUPPRESS-";
 pub(crate) const TABLE_SOURCE: &str = "KTABLE-SOURCE-";
 pub(crate) const TABLE_FILTER: &str = "KTABLE-FILTER-";
 pub(crate) const TABLE_MAP_VALUES: &str = "KTABLE-MAPVALUES-";
+pub(crate) const TO_TABLE: &str = "KSTREAM-TOTABLE-";
+pub(crate) const TABLE_TRANSFORM_VALUES: &str = "KTABLE-TRANSFORMVALUES-";
+pub(crate) const TABLE_SELECT: &str = "KTABLE-SELECT-";
+pub(crate) const TABLE_AGGREGATE: &str = "KTABLE-AGGREGATE-";
+pub(crate) const TABLE_REDUCE: &str = "KTABLE-REDUCE-";
+pub(crate) const TABLE_MERGE: &str = "KTABLE-MERGE-";
+pub(crate) const TABLE_JOIN_THIS: &str = "KTABLE-JOINTHIS-";
+pub(crate) const TABLE_JOIN_OTHER: &str = "KTABLE-JOINOTHER-";
 pub(crate) const TO_STREAM: &str = "KTABLE-TOSTREAM-";
+pub(crate) const TABLE_SINK: &str = "KTABLE-SINK-";
+pub(crate) const FK_REGISTRATION: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION-";
+pub(crate) const FK_RESPONSE: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-";
+pub(crate) const FK_STORE: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-";
+pub(crate) const FK_PROCESSOR: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-PROCESSOR-";
+pub(crate) const FK_RESOLVER: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-RESOLVER-PROCESSOR-";
+pub(crate) const FK_OUTPUT: &str = "KTABLE-FK-JOIN-OUTPUT-";
 const REPARTITION_SUFFIX: &str = "-repartition";
+/// The length of a running number in a name.
+const DIGITS: usize = 10;
 
 /// A name given by the user, if one was.
 pub(crate) type Given = Option<Arc<str>>;
@@ -33,14 +64,22 @@ pub(crate) type Given = Option<Arc<str>>;
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     next: u64,
+    issued: HashSet<Arc<str>>,
 }
 
 impl Names {
     /// A generated name.
     pub(crate) fn generate(&mut self, prefix: &str) -> Arc<str> {
-        let name = format!("{prefix}{:010}", self.next).into();
+        let name: Arc<str> = format!("{prefix}{:010}", self.next).into();
         self.next += 1;
+        self.issued.insert(name.clone());
         name
+    }
+
+    /// Whether a name of a store or topic is a generated one, or begins with one.
+    pub(crate) fn is_generated(&self, name: &str) -> bool {
+        let digits = |end: &usize| name.as_bytes()[end - DIGITS..*end].iter().all(u8::is_ascii_digit);
+        (DIGITS..=name.len()).filter(digits).any(|end| self.issued.contains(&name[..end]))
     }
 
     /// The given name, or a generated one; takes a number in both cases.
@@ -76,18 +115,25 @@ impl Names {
         if is_generated(prefix) {
             return RepartitionNames { topic, sink, filter, source };
         }
-        let of = |what: &str| format!("{topic}-{what}").into();
-        RepartitionNames { sink: of("sink"), filter: of("filter"), source: of("source"), topic }
+        RepartitionNames::of_topic(&topic)
     }
 }
 
-/// The names around a repartition topic.
+/// The names around a repartition topic. That of a grouped table has no filter node; then its name is not used.
 #[derive(Clone, Debug)]
 pub(crate) struct RepartitionNames {
     pub(crate) topic: Arc<str>,
     pub(crate) filter: Arc<str>,
     pub(crate) sink: Arc<str>,
     pub(crate) source: Arc<str>,
+}
+
+impl RepartitionNames {
+    /// The names of nodes that are named after their topic.
+    pub(crate) fn of_topic(topic: &Arc<str>) -> Self {
+        let of = |what: &str| format!("{topic}-{what}").into();
+        Self { sink: of("sink"), filter: of("filter"), source: of("source"), topic: topic.clone() }
+    }
 }
 
 /// Whether a name was generated for a stream node: its repartition nodes are then numbered, not named after it.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use millstream_state::store::StoreSpec;
+use millstream_state::store::{Changelog, StoreSpec};
 
 use super::chain::InletFactory;
-use super::graph::{Graph, Kind, NodeId, Repartition, SinkTopic, Source};
+use super::graph::{Graph, Kind, NodeId, Repartition, SinkTopic, Source, TableJoin};
 use super::names;
+use super::rewrite::Rewritten;
 use super::spec::{OffsetReset, RepartitionSpec, TopicRef};
 use crate::error::BuildError;
 
@@ -38,6 +39,8 @@ pub(crate) struct Physical {
     pub(crate) role: Role,
     /// Indices of the nodes above.
     pub(crate) parents: Vec<usize>,
+    /// Indices of the nodes at whose topics the node looks from the side.
+    pub(crate) beside: Vec<usize>,
 }
 
 /// All nodes that run.
@@ -45,28 +48,61 @@ pub(crate) struct Physical {
 pub(crate) struct PhysicalGraph {
     pub(crate) nodes: Vec<Physical>,
     pub(crate) stores: BTreeMap<Arc<str>, StoreSpec>,
+    /// Stores that processors were connected to by the user, who answers for what is in which partition.
+    pub(crate) declared: HashSet<Arc<str>>,
+    /// The sources of global stores.
+    pub(crate) globals: HashSet<usize>,
     /// For each graph node: its place in the order, and the physical node that its children hang on.
     pub(crate) placed: HashMap<NodeId, (usize, usize)>,
+    /// For each graph node: what its parents know it as.
+    pub(crate) called: HashMap<NodeId, Arc<str>>,
+    /// The graph nodes with a node somewhere below that has a use for null keys.
+    pub(crate) above_null_keys: HashSet<NodeId>,
+    /// As [`Rewritten::moved`] and [`Rewritten::spliced`].
+    pub(crate) moved: HashMap<NodeId, NodeId>,
+    pub(crate) spliced: HashSet<NodeId>,
+    /// Whether tables that are read from a topic are restored from it.
+    reuse: bool,
 }
 
 impl PhysicalGraph {
     /// Writes a graph out and checks it.
     pub(crate) fn of(graph: &Graph) -> Result<Self, BuildError> {
-        let mut physical = Self::default();
+        let reuse = graph.settings.optimization.reuse_source_topics;
+        let (declared, graph) = (&graph.declared, Rewritten::of(graph));
+        let above_null_keys = graph.above_null_keys();
+        let mut physical = Self { above_null_keys, reuse, ..Self::default() };
         let mut users: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        for store in declared {
+            physical.own(store, &Arc::from("add_state_store"), &mut users)?;
+            physical.declared.insert(store.name.clone());
+        }
         for (position, id) in graph.write_order().into_iter().enumerate() {
             let node = graph.node(id);
             let parents: Vec<usize> = node.parents.iter().map(|parent| physical.placed[parent].1).collect();
             let lowest = physical.write(&node.kind, parents, &mut users)?;
+            physical.connect(lowest, &node.connected);
             physical.placed.insert(id, (position, lowest));
+            physical.called.insert(id, node.kind.first_name().clone());
         }
+        physical.check_connected()?;
+        physical.place_beside(&graph);
         physical.check()?;
+        (physical.moved, physical.spliced) = (graph.moved, graph.spliced);
         Ok(physical)
     }
 
     fn push(&mut self, name: &Arc<str>, role: Role, parents: Vec<usize>) -> usize {
-        self.nodes.push(Physical { name: name.clone(), role, parents });
+        self.nodes.push(Physical { name: name.clone(), role, parents, beside: Vec::new() });
         self.nodes.len() - 1
+    }
+
+    fn place_beside(&mut self, graph: &Rewritten) {
+        for (id, (_, node)) in &self.placed {
+            let beside = graph.node(*id).beside.iter();
+            let beside = beside.filter_map(|other| self.placed.get(&graph.replacement(*other)));
+            self.nodes[*node].beside = beside.map(|(_, other)| *other).collect();
+        }
     }
 
     fn write(
@@ -77,9 +113,19 @@ impl PhysicalGraph {
     ) -> Result<usize, BuildError> {
         match kind {
             Kind::Source(source) => Ok(self.write_source(source)),
-            Kind::TableSource { source, table, store } => {
+            Kind::TableSource { source, table, store, kept } => {
+                let mut store = store.clone();
+                if let (true, Some(topic)) = (self.reuse, source.topics.first()) {
+                    store.changelog = Changelog::Source(topic.clone());
+                }
                 let source = self.write_source(source);
-                self.write_processor(table, store.as_slice(), vec![source], users)
+                let kept = if kept.asked() { std::slice::from_ref(&store) } else { &[] };
+                self.write_processor(table, kept, vec![source], users)
+            }
+            Kind::Global { source, name, store } => {
+                let source = self.write_source(source);
+                self.globals.insert(source);
+                self.write_processor(name, std::slice::from_ref(store), vec![source], users)
             }
             Kind::Processor { name, stores } => self.write_processor(name, stores, parents, users),
             Kind::Sink { name, topic } => {
@@ -89,7 +135,26 @@ impl PhysicalGraph {
                 };
                 Ok(self.push(name, Role::Sink { topic, repartition: None }, parents))
             }
-            Kind::Repartition(repartition) => Ok(self.write_repartition(repartition, parents)),
+            Kind::Keeper { name, store, kept } => {
+                let kept = if kept.asked() { std::slice::from_ref(store) } else { &[] };
+                self.write_processor(name, kept, parents, users)
+            }
+            Kind::InternalSink { name, topic } => {
+                let topic = TopicRef::Internal(topic.clone());
+                let (partitions, config) = (None, BTreeMap::new());
+                let repartition = Some(RepartitionSpec { topic: topic.clone(), partitions, config });
+                Ok(self.push(name, Role::Sink { topic: Destination::Topic(topic), repartition }, parents))
+            }
+            Kind::InternalSource { name, topic, inlet } => {
+                let topics = vec![TopicRef::Internal(topic.clone())];
+                Ok(self.push(name, Role::Source { topics, reset: None, inlet: inlet.clone() }, Vec::new()))
+            }
+            Kind::TableJoin(join) => self.write_table_join(join, &parents, users),
+            Kind::Repartition(repartition) => {
+                let filter = self.push(&repartition.names.filter, Role::Processor { stores: Vec::new() }, parents);
+                Ok(self.write_repartition(repartition, vec![filter]))
+            }
+            Kind::TableRepartition(repartition) => Ok(self.write_repartition(repartition, parents)),
         }
     }
 
@@ -107,28 +172,77 @@ impl PhysicalGraph {
         users: &mut HashMap<Arc<str>, Arc<str>>,
     ) -> Result<usize, BuildError> {
         for store in stores {
-            names::check(name, &store.name)?;
-            if let Some(first) = users.insert(store.name.clone(), name.clone()) {
-                let nodes = format!("{first} and {name}");
-                return Err(BuildError::DuplicateStore { name: store.name.to_string(), nodes });
-            }
-            self.stores.insert(store.name.clone(), store.clone());
+            self.own(store, name, users)?;
         }
         let stores = stores.iter().map(|store| store.name.clone()).collect();
         Ok(self.push(name, Role::Processor { stores }, parents))
     }
 
-    fn write_repartition(&mut self, repartition: &Repartition, parents: Vec<usize>) -> usize {
+    /// Takes a store up under the name of its node.
+    fn own(
+        &mut self,
+        store: &StoreSpec,
+        node: &Arc<str>,
+        users: &mut HashMap<Arc<str>, Arc<str>>,
+    ) -> Result<(), BuildError> {
+        names::check(node, &store.name)?;
+        if let Some(first) = users.insert(store.name.clone(), node.clone()) {
+            let nodes = format!("{first} and {node}");
+            return Err(BuildError::DuplicateStore { name: store.name.to_string(), nodes });
+        }
+        self.stores.insert(store.name.clone(), store.clone());
+        Ok(())
+    }
+
+    /// Lets a node use stores that it does not own.
+    fn connect(&mut self, node: usize, connected: &[Arc<str>]) {
+        if let Role::Processor { stores } = &mut self.nodes[node].role {
+            for store in connected {
+                if !stores.contains(store) {
+                    stores.push(store.clone());
+                }
+            }
+        }
+    }
+
+    /// A handle of another builder's store leads nowhere.
+    fn check_connected(&self) -> Result<(), BuildError> {
+        for node in &self.nodes {
+            let Role::Processor { stores } = &node.role else { continue };
+            if let Some(missing) = stores.iter().find(|store| !self.stores.contains_key(*store)) {
+                return Err(BuildError::BadReference {
+                    node: node.name.to_string(),
+                    missing: format!("store {missing}"),
+                    reason: "was added to another builder; add it to this one".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn write_table_join(
+        &mut self,
+        join: &TableJoin,
+        parents: &[usize],
+        users: &mut HashMap<Arc<str>, Arc<str>>,
+    ) -> Result<usize, BuildError> {
+        let (left, right) = (parents[0], parents[parents.len() - 1]);
+        let this = self.push(&join.this.name, Role::Processor { stores: join.this.reads.clone() }, vec![left]);
+        let other = self.push(&join.other.name, Role::Processor { stores: join.other.reads.clone() }, vec![right]);
+        self.nodes[this].beside.push(right);
+        self.write_processor(&join.merge, join.store.as_slice(), vec![this, other], users)
+    }
+
+    fn write_repartition(&mut self, repartition: &Repartition, above: Vec<usize>) -> usize {
         let names = &repartition.names;
         let topic = TopicRef::Internal(names.topic.clone());
-        let filter = self.push(&names.filter, Role::Processor { stores: Vec::new() }, parents);
         let spec = RepartitionSpec {
             topic: topic.clone(),
             partitions: repartition.partitions,
             config: repartition.config.clone(),
         };
         let sink = Role::Sink { topic: Destination::Topic(topic.clone()), repartition: Some(spec) };
-        self.push(&names.sink, sink, vec![filter]);
+        self.push(&names.sink, sink, above);
         let source = Role::Source { topics: vec![topic], reset: None, inlet: repartition.inlet.clone() };
         self.push(&names.source, source, Vec::new())
     }

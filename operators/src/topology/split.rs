@@ -7,13 +7,13 @@ use super::chain::InletFactory;
 use super::graph::NodeId;
 use super::physical::{Destination, Physical, PhysicalGraph, Role};
 use super::spec::{SinkSpec, SourceSpec, SubTopologySpec, TopicRef};
-use super::sub_topology::SubTopology;
+use super::sub_topology::{Place, SubTopology};
 
 /// The topics whose records reach a node. A store holds a key in one task only if all of them put it into the same
 /// partition; Kafka Streams checks this for joins alone, and counts a key twice where a merge breaks it.
 fn upstream(graph: &PhysicalGraph, node: &Physical) -> Vec<TopicRef> {
     let mut topics = Vec::new();
-    let mut open = node.parents.clone();
+    let mut open: Vec<usize> = node.parents.iter().chain(&node.beside).copied().collect();
     while let Some(index) = open.pop() {
         let parent = &graph.nodes[index];
         if let Role::Source { topics: read, .. } = &parent.role {
@@ -67,17 +67,42 @@ fn unite(roots: &mut [usize], one: usize, other: usize) {
     roots[one] = other;
 }
 
+fn places(graph: &PhysicalGraph) -> Arc<HashMap<NodeId, Place>> {
+    let place = |id: &NodeId, position: usize, name: Arc<str>| Place {
+        position,
+        name,
+        above_null_keys: graph.above_null_keys.contains(id),
+        under: graph.moved.get(id).copied(),
+        spliced: graph.spliced.contains(id),
+    };
+    let written = graph.placed.iter().map(|(id, (position, _))| (*id, place(id, *position, graph.called[id].clone())));
+    let spliced = graph.spliced.iter().map(|id| (*id, place(id, 0, "".into())));
+    Arc::new(written.chain(spliced).collect())
+}
+
 /// The sub-topologies of a graph.
 pub(crate) fn sub_topologies(graph: &PhysicalGraph, groups: &[Vec<usize>]) -> Vec<SubTopology> {
-    let positions: Arc<HashMap<NodeId, usize>> =
-        Arc::new(graph.placed.iter().map(|(id, (position, _))| (*id, *position)).collect());
+    let places = places(graph);
     (0u32..)
         .zip(groups)
+        .filter(|(_, group)| !is_global(graph, group))
         .map(|(id, group)| {
             let (spec, inlets) = describe_group(graph, id, group);
-            SubTopology::new(spec, inlets, positions.clone())
+            SubTopology::new(spec, inlets, places.clone())
         })
         .collect()
+}
+
+/// Whether these nodes fill a global store; there are no tasks for them.
+pub(crate) fn is_global(graph: &PhysicalGraph, group: &[usize]) -> bool {
+    group.iter().any(|node| graph.globals.contains(node))
+}
+
+/// All that fills global stores, as one part; `None` if there is nothing.
+pub(crate) fn global(graph: &PhysicalGraph, groups: &[Vec<usize>]) -> Option<SubTopology> {
+    let nodes: Vec<usize> = groups.iter().filter(|group| is_global(graph, group)).flatten().copied().collect();
+    let (spec, inlets) = describe_group(graph, u32::MAX, &nodes);
+    (!nodes.is_empty()).then(|| SubTopology::new(spec, inlets, places(graph)))
 }
 
 fn describe_group(graph: &PhysicalGraph, id: u32, group: &[usize]) -> (SubTopologySpec, Vec<InletFactory>) {
@@ -97,7 +122,8 @@ fn describe_group(graph: &PhysicalGraph, id: u32, group: &[usize]) -> (SubTopolo
                     }
                 }
                 let read_together = upstream(graph, node);
-                if !stores.is_empty() && read_together.len() > 1 && !spec.copartitioned.contains(&read_together) {
+                let by_key = stores.iter().any(|store| !graph.declared.contains(store)) || !node.beside.is_empty();
+                if by_key && read_together.len() > 1 && !spec.copartitioned.contains(&read_together) {
                     spec.copartitioned.push(read_together);
                 }
             }

@@ -1,6 +1,7 @@
 //! Runs a topology by hand: one task per sub-topology, on the memory engine, with repartition topics in between.
 
 #![allow(clippy::expect_used, reason = "a failure here is to stop the test")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use millstream_operators::context::{Context, Dropped};
 use millstream_operators::dsl::StreamsBuilder;
 use millstream_operators::error::ProcessError;
-use millstream_operators::topology::{Chain, SubTopologySpec, TopicRef};
+use millstream_operators::topology::{Chain, SubTopologySpec, TopicRef, TopologySettings};
 use millstream_state::context::StateContext;
 use millstream_state::engine::MemoryEngine;
 use millstream_state::model::{Headers, Offset, RawRecord, RecordContext, Timestamp};
@@ -68,8 +69,16 @@ impl Driver {
 
     /// The program with a record cache of this size, flushed by [`Driver::commit`].
     pub(crate) fn cached(cache: usize, program: impl FnOnce(&StreamsBuilder)) -> Self {
-        let builder = StreamsBuilder::new();
-        program(&builder);
+        Self::open(cache, &StreamsBuilder::new(), program)
+    }
+
+    /// The program without a record cache, with these settings.
+    pub(crate) fn with_settings(settings: TopologySettings, program: impl FnOnce(&StreamsBuilder)) -> Self {
+        Self::open(0, &StreamsBuilder::with_settings(settings), program)
+    }
+
+    fn open(cache: usize, builder: &StreamsBuilder, program: impl FnOnce(&StreamsBuilder)) -> Self {
+        program(builder);
         let topology = builder.build().expect("the topology can run");
         let budget = CacheBudget::new(cache);
         let open = |part: &millstream_operators::topology::SubTopology| {
@@ -112,6 +121,28 @@ impl Driver {
             let Task { chain, cx, .. } = &mut self.tasks[index];
             chain.flush(cx).expect("it flushes");
             self.collect(index);
+        }
+    }
+
+    /// Commits again and again until nothing comes out any more, and processes what went into repartition topics.
+    #[allow(dead_code, reason = "not every test program has topics in between")]
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let mut waiting = VecDeque::new();
+            for index in 0..self.tasks.len() {
+                let Task { chain, cx, .. } = &mut self.tasks[index];
+                chain.flush(cx).expect("it flushes");
+                waiting.extend(self.collect(index));
+            }
+            if waiting.is_empty() {
+                return;
+            }
+            while let Some(record) = waiting.pop_front() {
+                for index in 0..self.tasks.len() {
+                    self.tasks[index].process(&record).expect("it is processed");
+                    waiting.extend(self.collect(index));
+                }
+            }
         }
     }
 

@@ -8,7 +8,8 @@ pub enum ErrorClass {
     Retriable,
     /// The transaction must be aborted; the producer can then go on.
     Abortable,
-    /// Another producer uses the transactional id now: this one is of no use any more.
+    /// This producer is of no use any more, because another one uses its transactional id now or because it has failed for
+    /// good; a new one can go on.
     ProducerFenced,
     /// The group has moved on: the member id or generation is not current. The tasks are gone; rejoin.
     MemberFenced,

@@ -2,17 +2,14 @@
 //! broker complete or abort it; then the commit id in the group's offsets tells which of the two it was.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use millstream_state::model::TopicPartition;
 
 use super::transaction::Outcome;
-use crate::broker::{Admin, BrokerError, Committed, ErrorClass, Producer, Ticket};
+use crate::broker::{Admin, BrokerError, Committed, Producer, Ticket};
 use crate::clock::Monotonic;
 use crate::task::metadata::OffsetMetadata;
-
-/// The pause before a call is tried again.
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::trouble::Breaker;
 
 enum Step {
     /// A new producer is to be made.
@@ -35,19 +32,27 @@ pub(super) struct Settling {
     /// The commit's id and a partition it was to commit; `None` if the transaction is to be rolled back anyway.
     commit: Option<(i64, TopicPartition)>,
     member_fenced: bool,
-    reason: String,
+    reason: BrokerError,
     step: Step,
     asks: Option<(Arc<dyn Admin>, String)>,
+    breaker: Breaker,
 }
 
 impl Settling {
-    pub(super) fn abort(now: Monotonic, member_fenced: bool, reason: String) -> Self {
-        Self { commit: None, member_fenced, reason, step: Step::Renew { at: now }, asks: None }
+    /// The transaction is to be rolled back for this reason.
+    pub(super) fn abort(now: Monotonic, member_fenced: bool, reason: BrokerError, breaker: Breaker) -> Self {
+        Self { commit: None, member_fenced, reason, step: Step::Renew { at: now }, asks: None, breaker }
     }
 
-    pub(super) fn commit(now: Monotonic, id: i64, partition: Option<TopicPartition>, reason: String) -> Self {
-        let commit = partition.map(|partition| (id, partition));
-        Self { commit, member_fenced: false, reason, step: Step::Renew { at: now }, asks: None }
+    /// It is to be found out whether the commit with this id, of offsets that include this partition, has happened.
+    pub(super) fn commit(
+        now: Monotonic,
+        commit: (i64, Option<TopicPartition>),
+        reason: BrokerError,
+        breaker: Breaker,
+    ) -> Self {
+        let commit = commit.1.map(|partition| (commit.0, partition));
+        Self { commit, ..Self::abort(now, false, reason, breaker) }
     }
 
     pub(super) fn deadline(&self) -> Option<Monotonic> {
@@ -59,6 +64,11 @@ impl Settling {
 
     fn rolled_back(&self) -> Option<Option<Outcome>> {
         Some(Some(Outcome::RolledBack { member_fenced: self.member_fenced, reason: self.reason.clone() }))
+    }
+
+    fn again(&mut self, now: Monotonic, error: BrokerError) -> Result<Monotonic, BrokerError> {
+        let at = self.breaker.refused(now, &error);
+        if self.breaker.is_hopeless(now, error.class) { Err(error) } else { Ok(at) }
     }
 
     /// `Some(None)` once it is certain that the transaction was committed, `Some(Some(RolledBack))` that it was not.
@@ -82,8 +92,7 @@ impl Settling {
                     Some(Ok(())) if self.commit.is_none() => return Ok(self.rolled_back()),
                     Some(Ok(())) => self.step = Step::Ask { at: now },
                     Some(Err(error)) => {
-                        refuse_hopeless(&error)?;
-                        self.step = Step::Renew { at: now.after(PAUSE) };
+                        self.step = Step::Renew { at: self.again(now, error)? };
                     }
                 },
                 Step::Ask { at } if now >= *at => {
@@ -104,22 +113,11 @@ impl Settling {
                         return Ok(if found.is_some() && found == ours { Some(None) } else { self.rolled_back() });
                     }
                     Some(Err(error)) => {
-                        refuse_hopeless(&error)?;
-                        self.step = Step::Ask { at: now.after(PAUSE) };
+                        self.step = Step::Ask { at: self.again(now, error)? };
                     }
                 },
                 Step::Renew { .. } | Step::Ask { .. } => return Ok(None),
             }
-        }
-    }
-}
-
-fn refuse_hopeless(error: &BrokerError) -> Result<(), BrokerError> {
-    match error.class {
-        ErrorClass::Fatal | ErrorClass::NotAuthorized => Err(error.clone()),
-        _ => {
-            tracing::warn!("settling a transaction, trying again: {error}");
-            Ok(())
         }
     }
 }

@@ -11,7 +11,6 @@
 //! flush, commit offsets to the group, proof.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use millstream_state::commit::Committed;
 use millstream_state::model::TopicPartition;
@@ -23,6 +22,7 @@ use crate::broker::{
     Wake,
 };
 use crate::clock::Monotonic;
+use crate::trouble::{Breaker, Troubles};
 
 /// How a worker's transactions are made.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct TransactionSettings {
     pub group: String,
     /// Distinguishes commits of this process from those of any other.
     pub nonce: u64,
+    /// Where it is told what is refused and tried again.
+    pub troubles: Troubles,
 }
 
 /// What to commit.
@@ -56,7 +58,7 @@ pub enum Outcome {
         /// Whether the group has moved on.
         member_fenced: bool,
         /// Why.
-        reason: String,
+        reason: BrokerError,
     },
 }
 
@@ -80,15 +82,13 @@ enum Phase {
     Aborting {
         ticket: Ticket<()>,
         member_fenced: bool,
-        reason: String,
+        reason: BrokerError,
     },
     Settling(Box<Settling>),
 }
 
 /// How often a call whose outcome is unknown or that may succeed later is made again on the same producer.
 const MAX_ATTEMPTS: u32 = 3;
-/// The pause before a new producer is tried again.
-const RENEW_PAUSE: Duration = Duration::from_millis(200);
 
 /// One worker's producer and the state of its transaction.
 pub struct Transaction {
@@ -101,6 +101,12 @@ pub struct Transaction {
     phase: Phase,
     sequence: u64,
     failures: u32,
+    /// About initialising the producer.
+    breaker: Breaker,
+    /// Whether a producer has been initialised: what was allowed once may be allowed again.
+    has_worked: bool,
+    /// Whether the producer has a transaction that is neither committed nor rolled back.
+    begun: bool,
 }
 
 impl Transaction {
@@ -119,11 +125,25 @@ impl Transaction {
             Some(_) => Phase::Initialising(producer.init()),
             None => Phase::Idle,
         };
-        let admin = broker.admin();
-        Ok(Self { broker, admin, committer, settings, wake, producer, phase, sequence: 0, failures: 0 })
+        let what = format!("producer {} cannot be initialised", settings.producer.client_id);
+        Ok(Self {
+            admin: broker.admin(),
+            breaker: Breaker::new(&settings.troubles, what),
+            broker,
+            committer,
+            settings,
+            wake,
+            producer,
+            phase,
+            sequence: 0,
+            failures: 0,
+            has_worked: false,
+            begun: false,
+        })
     }
 
-    fn transactional(&self) -> bool {
+    /// Whether an abort takes back what was sent.
+    pub fn transactional(&self) -> bool {
         self.settings.producer.transactional_id.is_some()
     }
 
@@ -168,6 +188,7 @@ impl Transaction {
         if let Phase::Idle = self.phase {
             if self.transactional() {
                 self.producer.begin()?;
+                self.begun = true;
             }
             self.phase = Phase::Open { since: now };
         }
@@ -189,15 +210,37 @@ impl Transaction {
 
     /// Starts to abort whatever is open; the outcome is [`Outcome::RolledBack`].
     pub fn abort(&mut self, now: Monotonic, member_fenced: bool, error: &BrokerError) {
-        let reason = error.to_string();
-        self.phase = if !self.transactional() {
-            // Without transactions there is nothing to abort: what was sent was sent.
-            Phase::Aborting { ticket: Ticket::ready(Ok(())), member_fenced, reason }
-        } else if error.class == ErrorClass::ProducerFenced {
-            Phase::Settling(Box::new(Settling::abort(now, member_fenced, reason)))
-        } else {
-            Phase::Aborting { ticket: self.producer.abort(), member_fenced, reason }
+        let reason = error.clone();
+        self.phase = match error.class {
+            // Such a producer does not do as much as abort.
+            ErrorClass::Fatal | ErrorClass::ProducerFenced if self.transactional() => {
+                Phase::Settling(Box::new(Settling::abort(now, member_fenced, reason, self.settling())))
+            }
+            _ if self.begun => Phase::Aborting { ticket: self.producer.abort(), member_fenced, reason },
+            // With no transaction open there is nothing to abort.
+            _ if self.transactional() => Phase::Aborting { ticket: Ticket::ready(Ok(())), member_fenced, reason },
+            // Without transactions neither: what was sent was sent. What is still on its way arrives before the changelogs
+            // are read again.
+            class => {
+                let ticket = self.producer.flush();
+                if matches!(class, ErrorClass::Fatal | ErrorClass::ProducerFenced) {
+                    self.replace_producer();
+                }
+                Phase::Aborting { ticket, member_fenced, reason }
+            }
         };
+    }
+
+    fn settling(&self) -> Breaker {
+        let what = format!("a transaction of producer {} cannot be settled", self.settings.producer.client_id);
+        Breaker::new(&self.settings.troubles, what)
+    }
+
+    fn replace_producer(&mut self) {
+        match self.broker.producer(self.settings.producer.clone(), self.wake.clone()) {
+            Ok(producer) => self.producer = producer,
+            Err(error) => tracing::warn!("the producer cannot be replaced, going on with the old one: {error}"),
+        }
     }
 
     /// Goes on as far as answers have come; `Some` when a transaction has ended.
@@ -211,7 +254,8 @@ impl Transaction {
                 Phase::Initialising(mut ticket) => match ticket.poll() {
                     None => (Phase::Initialising(ticket), None, false),
                     Some(Ok(())) => {
-                        self.failures = 0;
+                        self.breaker.worked(now);
+                        self.has_worked = true;
                         (Phase::Idle, None, false)
                     }
                     Some(Err(error)) => (self.failed_init(now, error)?, None, false),
@@ -223,7 +267,6 @@ impl Transaction {
                 Phase::Flushing(request, mut ticket) => match ticket.poll() {
                     None => (Phase::Flushing(request, ticket), None, false),
                     Some(Ok(())) => (self.send_offsets(request), None, true),
-                    Some(Err(error)) if error.class == ErrorClass::Fatal => return Err(error),
                     Some(Err(error)) => {
                         self.abort(now, false, &error);
                         continue;
@@ -233,27 +276,32 @@ impl Transaction {
                     None => (Phase::SendingOffsets(request, ticket), None, false),
                     Some(Ok(())) => (self.end(request), None, true),
                     Some(Err(error)) => {
-                        self.offsets_refused(now, request, &error)?;
+                        self.offsets_refused(now, request, &error);
                         continue;
                     }
                 },
                 Phase::Committing { request, mut ticket, attempts } => match ticket.poll() {
                     None => (Phase::Committing { request, ticket, attempts }, None, false),
                     Some(Ok(())) => (Phase::Idle, Some(self.proof()), false),
-                    Some(Err(error)) => (self.commit_refused(now, request, attempts, error)?, None, true),
+                    Some(Err(error)) => (self.commit_refused(now, request, attempts, error), None, true),
                 },
                 Phase::Aborting { mut ticket, member_fenced, reason } => match ticket.poll() {
                     None => (Phase::Aborting { ticket, member_fenced, reason }, None, false),
                     Some(Ok(())) => (Phase::Idle, Some(Outcome::RolledBack { member_fenced, reason }), false),
+                    Some(Err(_)) if !self.transactional() => {
+                        (Phase::Idle, Some(Outcome::RolledBack { member_fenced, reason }), false)
+                    }
                     Some(Err(error)) => {
                         tracing::warn!("aborting failed, a new producer will settle it: {error}");
-                        (Phase::Settling(Box::new(Settling::abort(now, member_fenced, reason))), None, true)
+                        let settling = Settling::abort(now, member_fenced, reason, self.settling());
+                        (Phase::Settling(Box::new(settling)), None, true)
                     }
                 },
                 Phase::Settling(settling) => self.settle(now, settling)?,
                 other @ (Phase::Idle | Phase::Open { .. } | Phase::Renewing { .. }) => (other, None, false),
             };
             self.phase = next;
+            self.begun &= outcome.is_none();
             if outcome.is_some() || !again {
                 return Ok(outcome);
             }
@@ -282,12 +330,12 @@ impl Transaction {
     }
 
     fn failed_init(&mut self, now: Monotonic, error: BrokerError) -> Result<Phase, BrokerError> {
-        if matches!(error.class, ErrorClass::Fatal | ErrorClass::NotAuthorized | ErrorClass::InstanceFenced) {
+        let at = self.breaker.refused(now, &error);
+        let never_allowed = error.class == ErrorClass::NotAuthorized && !self.has_worked;
+        if never_allowed || error.class == ErrorClass::Fatal || self.breaker.is_hopeless(now, error.class) {
             return Err(error);
         }
-        self.failures += 1;
-        tracing::warn!(attempt = self.failures, "the producer could not be initialised, trying again: {error}");
-        Ok(Phase::Renewing { at: now.after(RENEW_PAUSE) })
+        Ok(Phase::Renewing { at })
     }
 
     fn send_offsets(&mut self, request: CommitRequest) -> Phase {
@@ -305,20 +353,14 @@ impl Transaction {
     }
 
     /// Offsets that were not taken are not committed: whatever the reason, the transaction can be aborted safely.
-    fn offsets_refused(
-        &mut self,
-        now: Monotonic,
-        request: CommitRequest,
-        error: &BrokerError,
-    ) -> Result<(), BrokerError> {
+    fn offsets_refused(&mut self, now: Monotonic, request: CommitRequest, error: &BrokerError) {
         match error.class {
-            ErrorClass::Fatal | ErrorClass::NotAuthorized => return Err(error.clone()),
             ErrorClass::Retriable | ErrorClass::Unknown if !self.transactional() => {
                 // Committing the same offsets twice is harmless, and without them the records would come again.
                 self.failures += 1;
                 if self.failures < MAX_ATTEMPTS {
                     self.phase = self.send_offsets(request);
-                    return Ok(());
+                    return;
                 }
                 self.abort(now, false, error);
             }
@@ -326,31 +368,23 @@ impl Transaction {
             _ => self.abort(now, false, error),
         }
         self.failures = 0;
-        Ok(())
     }
 
-    fn commit_refused(
-        &mut self,
-        now: Monotonic,
-        request: CommitRequest,
-        attempts: u32,
-        error: BrokerError,
-    ) -> Result<Phase, BrokerError> {
+    fn commit_refused(&mut self, now: Monotonic, request: CommitRequest, attempts: u32, error: BrokerError) -> Phase {
         match error.class {
-            ErrorClass::Fatal | ErrorClass::NotAuthorized => Err(error),
             // Told to abort on the first try, the broker has not committed. After an unknown outcome nothing is sure.
             ErrorClass::Abortable if attempts == 1 => {
-                let reason = error.to_string();
-                Ok(Phase::Aborting { ticket: self.producer.abort(), member_fenced: false, reason })
+                Phase::Aborting { ticket: self.producer.abort(), member_fenced: false, reason: error }
             }
             ErrorClass::Retriable | ErrorClass::Unknown if attempts < MAX_ATTEMPTS => {
                 tracing::warn!(attempt = attempts, "the outcome of a commit is not known, asking again: {error}");
-                Ok(Phase::Committing { request, ticket: self.producer.commit(), attempts: attempts + 1 })
+                Phase::Committing { request, ticket: self.producer.commit(), attempts: attempts + 1 }
             }
             _ => {
                 tracing::warn!("the outcome of a commit is not known, settling it with a new producer: {error}");
                 let partition: Option<TopicPartition> = request.offsets.first().map(|offset| offset.partition.clone());
-                Ok(Phase::Settling(Box::new(Settling::commit(now, request.id, partition, error.to_string()))))
+                let settling = Settling::commit(now, (request.id, partition), error, self.settling());
+                Phase::Settling(Box::new(settling))
             }
         }
     }

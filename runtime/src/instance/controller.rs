@@ -5,21 +5,28 @@
 //!       └───────────┴────────┴──► Leaving → Stopping → Done
 //! ```
 
+mod stop;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::Duration;
 
+use millstream_operators::global::Globals;
+
 use super::ahead::Ahead;
 use super::error::StreamsError;
 use super::state::{State, StateCell};
+use super::topics::TopicWatch;
 use super::{Parts, assign, producer_settings};
-use crate::broker::{Assigned, Completer, Member, MemberEvent, MemberSettings, Producer, Ticket, Wake};
+use crate::broker::{Admin, Assigned, Completer, Member, MemberEvent, MemberSettings, Producer, Ticket, Wake};
 use crate::clock::Monotonic;
 use crate::commit::OffsetRequest;
 use crate::config::Guarantee;
+use crate::global::{Keeper, KeeperSeed};
 use crate::task::{Now, TaskId, TaskPlan, TaskState};
 use crate::topics::{Resolver, subscription};
+use crate::trouble::{Breaker, Troubles};
 use crate::worker::{FromWorker, Pulse, Step, ToWorker, WorkerError};
 
 /// The controller's end of a worker.
@@ -42,12 +49,21 @@ pub struct ControllerSeed {
     pub events: Receiver<(usize, FromWorker)>,
     /// Offsets they want committed outside of transactions.
     pub offset_requests: Receiver<OffsetRequest>,
+    /// The global stores, which the controller keeps up to date.
+    pub globals: Globals,
     /// Wakes the controller.
     pub wake: Wake,
+    /// Where it is told what is refused and tried again.
+    pub troubles: Troubles,
 }
 
-/// A producer that only initialises a transactional id of an earlier life.
-type Orphan = (Box<dyn Producer>, Ticket<()>);
+/// A producer that only initialises a transactional id of an earlier life, with the worker's index in the id.
+struct Orphan {
+    index: usize,
+    /// Kept until the answer is there: with it the call would end.
+    _producer: Box<dyn Producer>,
+    ticket: Ticket<()>,
+}
 
 enum Phase {
     Created,
@@ -82,19 +98,18 @@ struct WorkerStatus {
     gone: bool,
 }
 
-/// After this long a clean stop is given up for one as after a crash: a broker that does not answer must not keep a
-/// process from ending. What was not committed is processed again; others take over after the session timeout.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// The controller. See the module's description.
 pub struct Controller {
     seed: ControllerSeed,
+    admin: Arc<dyn Admin>,
     phase: Phase,
     status: Vec<WorkerStatus>,
     plans: Vec<Arc<TaskPlan>>,
     member: Option<Box<dyn Member>>,
     parked: BTreeMap<TaskId, TaskState>,
     ahead: Ahead,
+    keeper: Option<Keeper>,
+    topics: TopicWatch,
     homes: BTreeMap<TaskId, usize>,
     commits: Vec<(Ticket<()>, Completer<()>)>,
     state: StateCell,
@@ -111,11 +126,14 @@ impl Controller {
     pub fn new(seed: ControllerSeed) -> Self {
         Self {
             status: vec![WorkerStatus::default(); seed.workers.len()],
+            admin: seed.parts.broker.admin(),
             phase: Phase::Created,
             plans: Vec::new(),
             member: None,
             parked: BTreeMap::new(),
             ahead: Ahead::default(),
+            keeper: None,
+            topics: TopicWatch::default(),
             homes: BTreeMap::new(),
             commits: Vec::new(),
             state: StateCell::default(),
@@ -184,6 +202,7 @@ impl Controller {
                 true
             }
         };
+        progress |= self.keep_globals(now);
         if self.stop {
             progress |= self.wind_down(now);
         }
@@ -194,7 +213,39 @@ impl Controller {
             Phase::Resolving(_) | Phase::Preparing { .. } => {
                 Step::WaitUntil(Some(now.monotonic.after(Duration::from_millis(10))))
             }
-            _ => Step::WaitUntil(self.stop_by),
+            _ => {
+                let keeper = self.keeper.as_ref().map(|keeper| keeper.deadline(now));
+                let topics = self.topics.deadline(now.monotonic).filter(|_| matches!(self.phase, Phase::Joined));
+                Step::WaitUntil(self.stop_by.into_iter().chain(keeper).chain(topics).min())
+            }
+        }
+    }
+
+    /// Reads on for the global stores.
+    fn keep_globals(&mut self, now: Now) -> bool {
+        if self.stop {
+            return false;
+        }
+        match self.keeper.as_mut().map(|keeper| keeper.step(now)) {
+            None => false,
+            Some(Ok(progress)) => progress,
+            Some(Err(error)) => {
+                self.fail(error.into());
+                true
+            }
+        }
+    }
+
+    fn keeper_seed(&self) -> KeeperSeed {
+        let Parts { topology, config, broker, storage, .. } = &self.seed.parts;
+        KeeperSeed {
+            topology: topology.clone(),
+            application_id: config.application_id.clone(),
+            broker: broker.clone(),
+            storage: storage.clone(),
+            undecodable: config.undecodable.clone(),
+            globals: self.seed.globals.clone(),
+            wake: self.seed.wake.clone(),
         }
     }
 
@@ -251,6 +302,7 @@ impl Controller {
                     self.status[worker].has_tasks = false;
                     self.parked.extend(tasks.into_iter().map(|task| (task.id, task)));
                 }
+                FromWorker::MissesTopic => self.topics.hurry(),
                 FromWorker::Stopped => self.status[worker].gone = true,
                 FromWorker::Failed(error) => self.worker_failed(worker, error),
             }
@@ -264,7 +316,9 @@ impl Controller {
                 self.set_state(State::Rebalancing);
                 let Parts { topology, config, broker, .. } = &self.seed.parts;
                 let deadline = now.monotonic.after(config.startup_timeout);
-                let resolver = Resolver::start(topology.clone(), config.clone(), broker.admin(), deadline);
+                let what = format!("the cluster at {} cannot be asked for its topics", config.bootstrap_servers);
+                let breaker = Breaker::new(&self.seed.troubles, what);
+                let resolver = Resolver::start(topology.clone(), config.clone(), broker.admin(), deadline, breaker);
                 self.phase = Phase::Resolving(Box::new(resolver));
                 Ok(true)
             }
@@ -276,7 +330,9 @@ impl Controller {
                 Some(plans) => {
                     tracing::debug!("{}: the topics are resolved", self.app());
                     self.plans = plans;
+                    self.keeper = Keeper::new(self.keeper_seed());
                     self.ahead = Ahead::new(&*self.seed.parts.storage, &self.plans);
+                    self.topics = TopicWatch::new(&self.plans);
                     self.phase = Phase::Preparing { orphans: self.orphans()? };
                     Ok(true)
                 }
@@ -284,6 +340,7 @@ impl Controller {
             Phase::Preparing { orphans } => Ok(self.prepare(orphans)? || self.open_ahead()),
             Phase::Joined => {
                 self.phase = Phase::Joined;
+                self.topics.step(now.monotonic, &*self.admin)?;
                 Ok(self.listen()? || self.open_ahead())
             }
             Phase::Collecting { acknowledge } => {
@@ -309,6 +366,9 @@ impl Controller {
                 let stopped = self.status.iter().all(|status| status.gone);
                 if stopped {
                     self.close_parked();
+                    if let Some(mut keeper) = self.keeper.take() {
+                        keeper.close();
+                    }
                     self.member = None;
                     self.set_state(if self.error.is_some() { State::Error } else { State::NotRunning });
                 }
@@ -332,32 +392,35 @@ impl Controller {
         if parts.config.guarantee == Guarantee::AtLeastOnce {
             return Ok(Vec::new());
         }
-        let init = |index| {
-            let producer = parts.broker.producer(producer_settings(parts, index), self.seed.wake.clone());
-            let mut producer = producer.map_err(|source| StreamsError::Worker { source: source.into() })?;
-            let ticket = producer.init();
-            Ok((producer, ticket))
-        };
-        (self.seed.workers.len()..parts.who.workers_ever).map(init).collect()
+        (self.seed.workers.len()..parts.who.workers_ever).map(|index| self.orphan(index)).collect()
+    }
+
+    fn orphan(&self, index: usize) -> Result<Orphan, StreamsError> {
+        let parts = &self.seed.parts;
+        let producer = parts.broker.producer(producer_settings(parts, index), self.seed.wake.clone());
+        let mut producer = producer.map_err(|source| StreamsError::Worker { source: source.into() })?;
+        let ticket = producer.init();
+        Ok(Orphan { index, _producer: producer, ticket })
     }
 
     fn prepare(&mut self, orphans: Vec<Orphan>) -> Result<bool, StreamsError> {
         let mut left = Vec::new();
-        for (mut producer, mut ticket) in orphans {
-            match ticket.poll() {
-                None => left.push((producer, ticket)),
+        for mut orphan in orphans {
+            match orphan.ticket.poll() {
+                None => left.push(orphan),
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
                     tracing::warn!(
                         "a transactional id of an earlier start could not be initialised, trying again: {error}"
                     );
-                    let again = producer.init();
-                    left.push((producer, again));
+                    // A producer can be asked once.
+                    left.push(self.orphan(orphan.index)?);
                 }
             }
         }
         let ready = self.status.iter().all(|status| status.ready || status.gone);
-        if !ready || !left.is_empty() {
+        let complete = self.keeper.as_ref().is_none_or(Keeper::is_ready);
+        if !ready || !complete || !left.is_empty() {
             self.phase = Phase::Preparing { orphans: left };
             return Ok(false);
         }
@@ -404,6 +467,10 @@ impl Controller {
     fn assign(&mut self, assigned: Assigned) -> Result<(), StreamsError> {
         let Assigned { ownership, partitions } = assigned;
         self.ahead.stop();
+        self.topics.hurry();
+        if !self.stop {
+            self.set_state(State::Rebalancing);
+        }
         let tasks = assign::tasks(&self.plans, partitions, &mut self.parked)?;
         // What is not ours any more is closed; its database stays for the day it comes back.
         self.parked.clear();
@@ -443,91 +510,5 @@ impl Controller {
         if wanted && let Some(member) = &mut self.member {
             member.acknowledge();
         }
-    }
-
-    fn leaving(&mut self, mut ticket: Ticket<()>) -> Result<bool, StreamsError> {
-        let event = self.member.as_mut().and_then(|member| member.poll());
-        let (message, acknowledge): (fn() -> ToWorker, bool) = match event {
-            Some(MemberEvent::Revoking) => (|| ToWorker::Revoke, true),
-            Some(MemberEvent::Lost) => (|| ToWorker::Lost, false),
-            // An assignment that crossed our leave is not taken up.
-            Some(MemberEvent::Assigned(_) | MemberEvent::Failed(_)) => {
-                self.phase = Phase::Leaving { ticket };
-                return Ok(true);
-            }
-            None => {
-                let left = ticket.poll();
-                match left {
-                    None => {
-                        self.phase = Phase::Leaving { ticket };
-                        return Ok(false);
-                    }
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => {
-                        tracing::warn!("leaving the group failed, others take over after the session timeout: {error}");
-                    }
-                }
-                self.stop_workers();
-                return Ok(true);
-            }
-        };
-        self.collect(message);
-        self.phase = Phase::LeavingCollecting { ticket, acknowledge };
-        Ok(true)
-    }
-
-    /// Goes towards the end, from whatever phase.
-    fn wind_down(&mut self, now: Now) -> bool {
-        if self.state() != State::Error && self.state() != State::PendingShutdown && !self.state().is_final() {
-            self.set_state(if self.error.is_some() { State::Error } else { State::PendingShutdown });
-        }
-        let stop_by = *self.stop_by.get_or_insert(now.monotonic.after(STOP_TIMEOUT));
-        let waiting =
-            matches!(self.phase, Phase::Collecting { .. } | Phase::Leaving { .. } | Phase::LeavingCollecting { .. });
-        if waiting && now.monotonic >= stop_by {
-            tracing::warn!(
-                "{}: no clean stop within {STOP_TIMEOUT:?}, as the broker does not answer or a worker is stuck; stopping as \
-                 after a crash: nothing is lost, what was not committed is processed again",
-                self.app()
-            );
-            self.gave_up = true;
-            self.stop_workers();
-            return true;
-        }
-        match self.phase {
-            Phase::Created | Phase::Resolving(_) | Phase::Preparing { .. } if self.member.is_none() => {
-                self.stop_workers();
-                true
-            }
-            Phase::Created | Phase::Joined => match &mut self.member {
-                Some(member) => {
-                    self.phase = Phase::Leaving { ticket: member.leave() };
-                    true
-                }
-                None => {
-                    self.stop_workers();
-                    true
-                }
-            },
-            _ => false,
-        }
-    }
-
-    /// Closes the stores so that the next start finds everything in its place and has nothing to replay.
-    fn close_parked(&mut self) {
-        for (id, mut task) in std::mem::take(&mut self.parked) {
-            if let Err(error) = task.cx.state.stores.sync() {
-                tracing::warn!(task = %id, "the stores could not be synced; their tail will be restored: {error}");
-            }
-        }
-    }
-
-    fn stop_workers(&mut self) {
-        for worker in 0..self.status.len() {
-            if !self.status[worker].gone {
-                self.send(worker, ToWorker::Stop);
-            }
-        }
-        self.phase = Phase::Stopping;
     }
 }

@@ -1,6 +1,7 @@
 //! Why an instance could not start, or has stopped.
 
 use crate::broker::BrokerError;
+use crate::global::GlobalError;
 use crate::identity::IdentityError;
 use crate::topics::ResolveError;
 use crate::worker::WorkerError;
@@ -50,6 +51,36 @@ pub enum StreamsError {
         /// The partition.
         partition: i32,
     },
+    /// A topic was deleted while the application ran.
+    #[error(
+        "{role} {topic} does not exist any more: it was deleted while the application ran. What was in it is lost to the \
+         application{}", role.advice()
+    )]
+    TopicGone {
+        /// The topic.
+        topic: String,
+        /// What it is to the application.
+        role: TopicRole,
+    },
+    /// A topic was deleted and created anew while the application ran.
+    #[error(
+        "{role} {topic} was deleted and created anew while the application ran: what was in it is lost to the \
+         application{}", role.advice()
+    )]
+    TopicReplaced {
+        /// The topic.
+        topic: String,
+        /// What it is to the application.
+        role: TopicRole,
+    },
+    /// The thread that holds the membership panicked because of a defect.
+    #[error(
+        "the instance's controller panicked: {message}; what was not committed is processed again by whoever comes next"
+    )]
+    Controller {
+        /// What the panic said.
+        message: String,
+    },
     /// A worker has not come back from a step.
     #[error(
         "worker {worker} has made no progress for {silence:?}, longer than max_poll_interval: an operator blocks, or the \
@@ -61,10 +92,50 @@ pub enum StreamsError {
         /// For how long.
         silence: std::time::Duration,
     },
+    /// The global stores cannot be kept up to date.
+    #[error(transparent)]
+    Global(#[from] GlobalError),
     /// A thread could not be started.
     #[error("a thread could not be started: {source}")]
     Thread {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// What a topic is to an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicRole {
+    /// It is read.
+    Source,
+    /// It is written.
+    Output,
+    /// It is written and read again, by new keys.
+    Repartition,
+    /// It keeps the changes of a store.
+    Changelog,
+}
+
+impl TopicRole {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Source | Self::Output => "; create it again and start the application",
+            Self::Repartition => ", records on their way to be processed among it; a new start creates it again",
+            Self::Changelog => {
+                "; a new start creates it again and begins with an empty store: reset the application to process its input \
+                 again from the start"
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for TopicRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source topic",
+            Self::Output => "output topic",
+            Self::Repartition => "repartition topic",
+            Self::Changelog => "changelog",
+        })
+    }
 }

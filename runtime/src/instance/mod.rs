@@ -11,15 +11,17 @@ mod assign;
 mod controller;
 mod error;
 mod state;
+mod topics;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use millstream_operators::global::Globals;
 use millstream_operators::topology::Topology;
 use millstream_state::engine::Storage;
 
 pub use controller::{Controller, ControllerSeed, WorkerHandle};
-pub use error::StreamsError;
+pub use error::{StreamsError, TopicRole};
 pub use state::{State, StateCell};
 
 use crate::broker::{Broker, ProducerSettings, Wake};
@@ -27,6 +29,7 @@ use crate::clock::Monotonic;
 use crate::commit::{OffsetCommitter, TransactionSettings};
 use crate::config::{Guarantee, StreamsConfig};
 use crate::task::Now;
+use crate::trouble::{Trouble, Troubles};
 use crate::worker::{Pulse, Step, Worker, WorkerSeed, WorkerSettings};
 
 /// Messages that may wait between two parts of an instance. Each part has at most one request under way per other.
@@ -65,6 +68,8 @@ pub fn assemble(parts: &Parts, wake: impl Fn(Option<usize>) -> Wake) -> (Control
     let (events_in, events) = sync_channel(CHANNEL);
     let (offsets_in, offset_requests) = sync_channel(CHANNEL);
     let committer = OffsetCommitter::new(offsets_in, wake(None));
+    let globals = Globals::default();
+    let troubles = Troubles::new(&parts.config.application_id, parts.who.nonce);
     let mut handles = Vec::new();
     let mut seeds = Vec::new();
     for index in 0..workers {
@@ -79,9 +84,11 @@ pub fn assemble(parts: &Parts, wake: impl Fn(Option<usize>) -> Wake) -> (Control
                 producer: producer_settings(parts, index),
                 group: parts.config.application_id.clone(),
                 nonce: parts.who.nonce ^ ((index as u64 + 1) << 48),
+                troubles: troubles.clone(),
             },
             committer: committer.clone(),
             settings: worker_settings(&parts.config, workers),
+            globals: globals.clone(),
             inbox,
             outbox: events_in.clone(),
             wake: wake(Some(index)),
@@ -89,8 +96,15 @@ pub fn assemble(parts: &Parts, wake: impl Fn(Option<usize>) -> Wake) -> (Control
             pulse,
         });
     }
-    let controller =
-        ControllerSeed { parts: parts.clone(), workers: handles, events, offset_requests, wake: wake(None) };
+    let controller = ControllerSeed {
+        parts: parts.clone(),
+        workers: handles,
+        events,
+        offset_requests,
+        globals,
+        wake: wake(None),
+        troubles,
+    };
     (controller, seeds)
 }
 
@@ -126,6 +140,7 @@ fn worker_settings(config: &StreamsConfig, workers: usize) -> WorkerSettings {
 pub struct Instance {
     controller: Controller,
     workers: Vec<Option<Worker>>,
+    troubles: Troubles,
 }
 
 impl Instance {
@@ -140,7 +155,8 @@ impl Instance {
             .map(|seed| Worker::new(seed).map(Some))
             .collect::<Result<_, _>>()
             .map_err(|source| StreamsError::Worker { source })?;
-        Ok(Self { controller: Controller::new(controller), workers })
+        let troubles = controller.troubles.clone();
+        Ok(Self { controller: Controller::new(controller), workers, troubles })
     }
 
     /// Steps the controller and every worker once.
@@ -185,5 +201,10 @@ impl Instance {
     /// Why it is in [`State::Error`].
     pub fn error(&self) -> Option<Arc<StreamsError>> {
         self.controller.error()
+    }
+
+    /// What does not work at present and is tried again.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.list()
     }
 }

@@ -1,9 +1,12 @@
 //! What an instance is doing, and who wants to know.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+
+use crate::worker::words;
 
 /// What an instance is doing (`KafkaStreams.State`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +72,8 @@ impl StateCell {
         self.sender.subscribe()
     }
 
-    /// Adds a listener that is called with the old and the new state at every change, on the controller's thread.
+    /// Adds a listener that is called with the old and the new state at every change, on the controller's thread, which
+    /// it must not hold up.
     pub fn listen(&self, listener: impl Fn(State, State) + Send + 'static) {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
     }
@@ -79,7 +83,10 @@ impl StateCell {
         if old != state {
             tracing::info!("{application_id}: {old} → {state}");
             for listener in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                listener(old, state);
+                // A listener is user code on the thread that holds the membership.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(old, state))) {
+                    tracing::error!("{application_id}: a state listener panicked: {}", words(&*panic));
+                }
             }
         }
     }

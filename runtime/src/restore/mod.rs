@@ -14,10 +14,14 @@ use millstream_operators::topology::OffsetReset;
 use millstream_state::model::{Position, TopicPartition};
 use millstream_state::store::{CacheBudget, StoreId};
 
-use crate::broker::{Admin, AssignedPartition, BrokerError, ErrorClass, Fetcher, Isolation, PartitionQueue, Ticket};
+use crate::broker::{
+    Admin, AssignedPartition, BrokerError, Committed, ErrorClass, Fetcher, Isolation, PartitionQueue, Ticket,
+};
 use crate::clock::Monotonic;
 use crate::task::metadata::OffsetMetadata;
-use crate::task::{Now, StartPoint, Task, TaskError, TaskId, TaskRules, TaskState};
+use crate::task::{Now, Panics, StartPoint, Task, TaskError, TaskId, TaskRules, TaskState};
+use crate::trouble::{Breaker, Troubles};
+use crate::worker::InputWatch;
 use replay::Replay;
 
 /// A task could not be brought to life.
@@ -52,6 +56,29 @@ pub struct Running {
     pub task: Task,
     /// Its inputs' queues.
     pub queues: Vec<Box<dyn PartitionQueue>>,
+    /// What is wrong with each of them.
+    pub(crate) watches: Vec<InputWatch>,
+}
+
+impl Running {
+    /// Goes back to the last settled commit, and from there on to the ends of the changelogs: for when what was sent
+    /// since then cannot be taken back.
+    pub(crate) fn start_over(mut self, now: Now, troubles: &Troubles) -> Restoring {
+        let inputs = begin_again(&self.task, self.queues);
+        let panics = self.task.take_panics();
+        Restoring { panics, ..Restoring::begin(self.task.park(), inputs, now.monotonic, troubles) }
+    }
+}
+
+/// The inputs of a task as they are after its last settled commit.
+pub(crate) fn begin_again(task: &Task, queues: Vec<Box<dyn PartitionQueue>>) -> Vec<AssignedPartition> {
+    let inputs = task.inputs().cloned().zip(task.settled_starts()).zip(queues);
+    inputs
+        .map(|((partition, start), queue)| {
+            let committed = Committed { position: start.position, metadata: start.metadata.encode() };
+            AssignedPartition { partition, committed: Some(committed), queue }
+        })
+        .collect()
 }
 
 struct Questions {
@@ -78,15 +105,30 @@ pub struct Restoring {
     inputs: Vec<AssignedPartition>,
     starts: Vec<StartPoint>,
     phase: Phase,
+    /// About the broker, which does not tell the offsets or let the changelogs be read.
+    breaker: Breaker,
+    /// When a replay that was refused goes on.
+    again: Monotonic,
+    /// The records that user code has panicked on.
+    panics: Panics,
 }
 
-/// The pause before the broker is asked again.
+/// The pause before a changelog that was cut off is looked at again.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Restoring {
     /// Begins. `inputs` are the partitions of the task in the order of [`crate::task::TaskPlan::inputs_of`].
-    pub fn begin(state: TaskState, inputs: Vec<AssignedPartition>, now: Monotonic) -> Self {
-        Self { state, inputs, starts: Vec::new(), phase: Phase::Ask { at: now } }
+    pub fn begin(state: TaskState, inputs: Vec<AssignedPartition>, now: Monotonic, troubles: &Troubles) -> Self {
+        let breaker = Breaker::new(troubles, format!("task {} cannot be restored", state.id));
+        Self {
+            state,
+            inputs,
+            starts: Vec::new(),
+            phase: Phase::Ask { at: now },
+            breaker,
+            again: now,
+            panics: Panics::default(),
+        }
     }
 
     /// The task.
@@ -99,12 +141,20 @@ impl Restoring {
     /// # Errors
     /// If the fetcher failed for good.
     pub fn park(self, fetcher: Option<&mut (dyn Fetcher + 'static)>) -> Result<TaskState, BrokerError> {
+        Ok(self.give_up(fetcher)?.0)
+    }
+
+    /// The same, with the inputs as they were given.
+    pub(crate) fn give_up(
+        self,
+        fetcher: Option<&mut (dyn Fetcher + 'static)>,
+    ) -> Result<(TaskState, Vec<AssignedPartition>), BrokerError> {
         if let (Phase::Replaying(replays), Some(fetcher)) = (self.phase, fetcher) {
             for replay in replays {
                 replay.stop(fetcher)?;
             }
         }
-        Ok(self.state)
+        Ok((self.state, self.inputs))
     }
 
     /// Records that are still to be replayed, as far as known.
@@ -121,6 +171,15 @@ impl Restoring {
             Phase::Ask { at } => Some(at),
             _ => None,
         }
+    }
+
+    /// The broker refused; answers when to try again, or the error if there is no use in it.
+    fn refused(&mut self, now: Now, source: BrokerError) -> Result<Monotonic, RestoreError> {
+        let at = self.breaker.refused(now.monotonic, &source);
+        if source.class == ErrorClass::Fatal || self.breaker.is_hopeless(now.monotonic, source.class) {
+            return Err(RestoreError::Broker { task: self.state.id, source });
+        }
+        Ok(at)
     }
 
     /// Goes on; answers whether there was anything to do, and whether all stores are complete.
@@ -146,44 +205,50 @@ impl Restoring {
                     self.phase = Phase::Replaying(self.replays(now, fetcher, &answers)?);
                     Ok((true, false))
                 }
-                Err(error) if matches!(error.class, ErrorClass::Retriable | ErrorClass::Unknown) => {
-                    tracing::warn!(task = %self.state.id, "the broker does not tell the task's offsets yet: {error}");
-                    self.phase = Phase::Ask { at: now.monotonic.after(PAUSE) };
+                Err(error) => {
+                    let at = self.refused(now, error)?;
+                    self.phase = Phase::Ask { at };
                     Ok((false, false))
                 }
-                Err(source) => Err(RestoreError::Broker { task: self.state.id, source }),
             },
-            Phase::Replaying(replays) => {
-                let mut progress = false;
-                let mut index = 0;
-                while index < replays.len() {
-                    let stepped = replays[index].step(&mut self.state, now);
-                    match stepped {
-                        Ok((did, false)) => {
-                            progress |= did;
-                            index += 1;
-                        }
-                        Ok((_, true)) => {
-                            progress = true;
-                            let done = replays.swap_remove(index);
-                            let task = self.state.id;
-                            done.finish(&mut self.state, now, fetcher)?
-                                .map_err(|source| RestoreError::Broker { task, source })?;
-                        }
-                        Err(replay::ReplayError::Task(error)) => return Err(error.into()),
-                        Err(replay::ReplayError::Truncated(error)) => {
-                            tracing::warn!(task = %self.state.id, "a changelog was cut off while it was read, starting over: {error}");
-                            return self.start_over(now, fetcher);
-                        }
-                        Err(replay::ReplayError::Broker(source)) => {
-                            return Err(RestoreError::Broker { task: self.state.id, source });
-                        }
-                    }
+            Phase::Replaying(_) if now.monotonic < self.again => Ok((false, false)),
+            Phase::Replaying(_) => self.replay(now, fetcher),
+        }
+    }
+
+    fn replay(&mut self, now: Now, fetcher: &mut dyn Fetcher) -> Result<(bool, bool), RestoreError> {
+        let Phase::Replaying(replays) = &mut self.phase else { return Ok((false, false)) };
+        let mut progress = false;
+        let mut index = 0;
+        while index < replays.len() {
+            match replays[index].step(&mut self.state, now) {
+                Ok((did, false)) => {
+                    progress |= did;
+                    index += 1;
                 }
-                let complete = replays.is_empty();
-                Ok((progress, complete))
+                Ok((_, true)) => {
+                    progress = true;
+                    let done = replays.swap_remove(index);
+                    let task = self.state.id;
+                    done.finish(&mut self.state, now, fetcher)?
+                        .map_err(|source| RestoreError::Broker { task, source })?;
+                }
+                Err(replay::ReplayError::Task(error)) => return Err(error.into()),
+                Err(replay::ReplayError::Truncated(error)) => {
+                    tracing::warn!(task = %self.state.id, "a changelog was cut off while it was read, starting over: {error}");
+                    return self.start_over(now, fetcher);
+                }
+                Err(replay::ReplayError::Broker(error)) => {
+                    self.again = self.refused(now, error)?;
+                    return Ok((false, false));
+                }
             }
         }
+        let complete = replays.is_empty();
+        if progress || complete {
+            self.breaker.worked(now.monotonic);
+        }
+        Ok((progress, complete))
     }
 
     fn start_over(&mut self, now: Now, fetcher: &mut dyn Fetcher) -> Result<(bool, bool), RestoreError> {
@@ -208,7 +273,10 @@ impl Restoring {
             input.queue.seek(start.position).map_err(|source| RestoreError::Broker { task: id, source })?;
             queues.push(input.queue);
         }
-        Ok(Running { task: self.state.start(self.starts, rules, budget), queues })
+        let watches = queues.iter().map(|_| InputWatch::default()).collect();
+        let mut task = self.state.start(self.starts, rules, budget);
+        task.set_panics(self.panics);
+        Ok(Running { task, queues, watches })
     }
 
     fn changelogs(&self) -> Vec<(StoreId, TopicPartition)> {
@@ -261,14 +329,39 @@ impl Restoring {
         self.inputs.iter().map(point).collect()
     }
 
+    /// Where the replay of a changelog ends. A source topic that serves as changelog has records that are not processed
+    /// yet: it is replayed to the committed offset and never further, or the nodes below would miss the changes between.
+    fn end_of(&self, store: StoreId, log: &TopicPartition, start: Position, end: Position) -> Position {
+        let changelog = self.state.plan.changelogs[store.0 as usize].as_ref();
+        if !changelog.is_some_and(|changelog| changelog.source) {
+            return end;
+        }
+        let input = self.inputs.iter().find(|input| input.partition == *log);
+        let committed = input.and_then(|input| input.committed.as_ref()).map_or(start, |committed| committed.position);
+        committed.max(start).min(end)
+    }
+
     fn replays(&mut self, now: Now, fetcher: &mut dyn Fetcher, answers: &Answers) -> Result<Vec<Replay>, RestoreError> {
         let task = self.state.id;
-        let mut replays = Vec::new();
+        let mut replays: Vec<Replay> = Vec::new();
         for (index, (store, partition)) in self.changelogs().into_iter().enumerate() {
-            let log = replay::Log { store, partition, start: answers.starts[index], end: answers.ends[index] };
-            if let Some(replay) = Replay::begin(&mut self.state, log, now, fetcher)? {
-                replays.push(replay.map_err(|source| RestoreError::Broker { task, source })?);
+            let start = answers.starts[index];
+            let end = self.end_of(store, &partition, start, answers.ends[index]);
+            let log = replay::Log { store, partition, start, end };
+            let failed = match Replay::begin(&mut self.state, log, now, fetcher) {
+                Ok(None) => continue,
+                Ok(Some(Ok(replay))) => {
+                    replays.push(replay);
+                    continue;
+                }
+                Ok(Some(Err(source))) => RestoreError::Broker { task, source },
+                Err(error) => error.into(),
+            };
+            // Who comes after us may read them with the same fetcher.
+            for replay in replays {
+                replay.stop(fetcher).map_err(|source| RestoreError::Broker { task, source })?;
             }
+            return Err(failed);
         }
         Ok(replays)
     }

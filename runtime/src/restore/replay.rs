@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_state::commit::ChangelogMark;
 use millstream_state::error::StateError;
-use millstream_state::model::{Position, RawRecord, TopicPartition};
+use millstream_state::model::{Position, RawRecord, Timestamp, TopicPartition};
 use millstream_state::store::{Persistence, StoreId};
 
 use crate::broker::{BrokerError, ErrorClass, Fetcher, PartitionQueue};
@@ -88,16 +88,21 @@ impl Replay {
         })?;
         let Some(batch) = batch else { return Ok((false, self.queue.position() >= self.log.end)) };
         let task = state.id;
-        let Some(last) = batch.len().checked_sub(1).map(|last| batch.get(last).offset) else {
+        if batch.is_empty() {
             return Ok((false, false));
-        };
+        }
+        // A batch may reach beyond the end. A changelog has nothing there that would do harm, a source topic has records
+        // that are not processed yet: the nodes below would never hear of them.
+        let due =
+            (0..batch.len()).take_while(|index| Position::after(batch.get(*index).offset) <= self.log.end).count();
+        let Some(last) = due.checked_sub(1).map(|last| batch.get(last).offset) else { return Ok((true, true)) };
         let Some(changelog) = &state.plan.changelogs[self.log.store.0 as usize] else { return Ok((false, true)) };
         let mark = ChangelogMark { topic: changelog.id, position: Position::after(last), applied_at: now.wall };
-        let mut records = (0..batch.len()).map(|index| -> RawRecord<'_> { batch.get(index) });
+        let mut records = (0..due).map(|index| -> RawRecord<'_> { batch.get(index) });
         let restored = state.cx.state.stores.restore(self.log.store, &mut records, mark);
         restored.map_err(|source| ReplayError::Task(TaskError::State { task, source: Box::new(source) }))?;
-        self.replayed += batch.len() as u64;
-        Ok((true, Position::after(last) >= self.log.end))
+        self.replayed += due as u64;
+        Ok((true, due < batch.len() || Position::after(last) >= self.log.end))
     }
 
     /// Ends the replay: the store now stands at the end that was asked for.
@@ -109,7 +114,11 @@ impl Replay {
     ) -> Result<OrBroker<()>, TaskError> {
         let at = self.log.end.max(self.from);
         let id = state.id;
-        mark(state, &self.log, at, now).map_err(|source| TaskError::State { task: id, source: Box::new(source) })?;
+        let marked = mark(state, &self.log, at, now);
+        if let Err(source) = marked {
+            drop(self.stop(fetcher));
+            return Err(TaskError::State { task: id, source: Box::new(source) });
+        }
         let took = now.monotonic.since(self.since);
         metrics::counter!("millstream_restored_records_total").increment(self.replayed);
         metrics::histogram!("millstream_restore_seconds").record(took.as_secs_f64());
@@ -152,12 +161,44 @@ fn usable(state: &TaskState, log: &Log, changelog: &ChangelogTopic, now: Now) ->
         let (at, start, end) = (mark.position, log.start, log.end);
         return Err(format!("its position {at} is outside of the changelog, which has offsets {start} to {end}"));
     }
-    let age = Duration::from_millis((now.wall.millis() - mark.applied_at.millis()).max(0).unsigned_abs());
-    if !volatile && age > changelog.delete_retention {
-        let limit = changelog.delete_retention;
+    if !volatile {
+        fresh(mark.applied_at, now.wall, changelog.delete_retention)?;
+    }
+    Ok(mark)
+}
+
+/// How far a mark may be ahead of the clock: clocks of machines are not quite the same.
+const AHEAD: Duration = Duration::from_secs(3_600);
+
+/// Whether no delete that the store has missed can be gone from its changelog, which keeps them for `limit`.
+fn fresh(applied_at: Timestamp, now: Timestamp, limit: Duration) -> Result<(), String> {
+    let ahead = Duration::from_millis((applied_at.millis() - now.millis()).max(0).unsigned_abs());
+    if ahead > AHEAD {
+        // It would look fresh for as long as the clock takes to catch up, and deletes can be missed in that time.
+        return Err(format!("it was last used {ahead:?} in the future: the clock was wrong then, or is now"));
+    }
+    let age = Duration::from_millis((now.millis() - applied_at.millis()).max(0).unsigned_abs());
+    if age > limit {
         return Err(format!(
             "it was last used {age:?} ago, deletes older than {limit:?} may be gone from the changelog"
         ));
     }
-    Ok(mark)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_costs_a_rebuild_at_most_and_never_hides_a_delete() {
+        let (day, hour) = (Duration::from_secs(86_400), 3_600_000);
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let at = |hours: i64| Timestamp::from_millis(now.millis() + hours * hour);
+        assert!(fresh(at(0), now, day).is_ok());
+        assert!(fresh(at(-23), now, day).is_ok());
+        assert!(fresh(at(1), now, day).is_ok(), "clocks differ a little");
+        assert!(fresh(at(-25), now, day).unwrap_err().contains("deletes older than"));
+        assert!(fresh(at(24 * 365), now, day).unwrap_err().contains("in the future"));
+    }
 }

@@ -61,6 +61,10 @@ impl Task {
 
     fn head_time(&mut self, index: usize) -> Result<Option<Timestamp>, TaskError> {
         loop {
+            if self.panics.any() && self.execute(index) {
+                continue;
+            }
+            self.panics.look_at(Some(index));
             match self.inputs[index].head_time(&mut self.chain) {
                 Ok(time) => return Ok(time),
                 Err(error) => self.refuse(index, Timestamp::UNKNOWN, error)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_state::model::{BufferedRecord, Timestamp};
 
 use super::plan::{OutputTopic, TaskPlan};
-use super::{DEAD_LETTERS, Task};
+use super::{DEAD_LETTERS, PANICKED, REFUSED, Task};
 use crate::broker::{BrokerError, OutRecord};
 use crate::partitioner::partition_of;
 
@@ -124,7 +124,12 @@ impl Handover {
 }
 
 fn target(plan: &TaskPlan, target: u32) -> Option<&OutputTopic> {
-    if target == DEAD_LETTERS { plan.dead_letters.as_ref() } else { plan.sinks[target as usize].as_ref() }
+    match target {
+        DEAD_LETTERS => plan.dead_letters.as_ref(),
+        REFUSED => plan.refused.as_ref(),
+        PANICKED => plan.panicked.as_ref(),
+        sink => plan.sinks[sink as usize].as_ref(),
+    }
 }
 
 fn out<'a>(record: &BufferedRecord<'a>, topic: &'a Arc<str>, partition: i32) -> OutRecord<'a> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use millstream_operators::context::Refusal;
 use millstream_operators::error::ProcessError;
 use millstream_state::model::{RecordMeta, Timestamp};
 
-use super::{DEAD_LETTERS, Task, TaskError};
+use super::{DEAD_LETTERS, REFUSED, Task, TaskError};
 
 /// What to do with a record whose key or value cannot be decoded (`deserialization.exception.handler`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +21,49 @@ pub enum DeserializationHandler {
     DeadLetter(Arc<str>),
 }
 
+/// What to do with a record that the program's own code has refused: a `try_` operator's function or a processor answered
+/// an error (`processing.exception.handler`).
+///
+/// The record is dropped at the node that refused it; what other nodes have made of it stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProcessingHandler {
+    /// Stop with an error that names the record. The record is not lost: its offset is not committed.
+    #[default]
+    Fail,
+    /// Go on, count it and log it.
+    Skip,
+    /// Write the input record that it came of to this topic, with the error in its headers, in the same transaction;
+    /// then go on. Key and value are null if the record was held back in a cache meanwhile, or there was none.
+    DeadLetter(Arc<str>),
+}
+
 impl Task {
+    /// Deals with what the program's code has refused while the head of `input` was processed, or without one.
+    pub(super) fn bury_refused(&mut self, input: Option<usize>) {
+        for refusal in std::mem::take(&mut self.cx.refused) {
+            self.counts.refused += 1;
+            self.touched = true;
+            let Refusal { node, record, error } = refusal;
+            let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
+            tracing::warn!(task = %self.id, %topic, partition, %offset, "{node} has refused a record: {error}");
+            if !matches!(self.rules.refused, ProcessingHandler::DeadLetter(_)) {
+                continue;
+            }
+            let mut headers = record.headers.clone();
+            let text = |text: String| Some(Bytes::from(text.into_bytes()));
+            headers.add("__streams.errors.exception", text("ProcessingError".to_owned()));
+            headers.add("__streams.errors.message", text(error.to_string()));
+            headers.add("__streams.errors.node", text(node.to_string()));
+            headers.add("__streams.errors.topic", text(topic.to_string()));
+            headers.add("__streams.errors.partition", text(partition.to_string()));
+            headers.add("__streams.errors.offset", text(offset.to_string()));
+            let meta = RecordMeta { target: REFUSED, partition: None, timestamp: Some(record.timestamp) };
+            let head = input.and_then(|input| self.inputs[input].record()).filter(|head| head.offset == offset);
+            let (key, value) = head.map_or((None, None), |head| (head.key, head.value));
+            self.cx.outputs.append(meta, &headers, key, value);
+        }
+    }
+
     /// Decides about the head of an input that could not be processed; the head is taken away if it is to be skipped.
     pub(super) fn refuse(&mut self, index: usize, timestamp: Timestamp, error: ProcessError) -> Result<(), TaskError> {
         if !matches!(error, ProcessError::Decode { .. }) || self.rules.undecodable == DeserializationHandler::Fail {

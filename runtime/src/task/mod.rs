@@ -16,7 +16,9 @@ mod failure;
 mod id;
 mod input;
 pub mod metadata;
+mod panic;
 mod plan;
+mod punctuate;
 mod settle;
 
 use std::sync::Arc;
@@ -29,9 +31,11 @@ use millstream_state::store::CacheBudget;
 
 pub use choice::IdlePolicy;
 pub use effects::Outbox;
-pub use error::TaskError;
-pub use failure::DeserializationHandler;
+pub use error::{StorageFault, TaskError};
+pub use failure::{DeserializationHandler, ProcessingHandler};
 pub use id::TaskId;
+pub use panic::PanicHandler;
+pub(crate) use panic::Panics;
 pub use plan::{ChangelogTopic, InputTopic, OutputTopic, TaskPlan};
 pub use settle::{StartPoint, TaskState};
 
@@ -43,6 +47,12 @@ use settle::Settled;
 
 /// The target of records for the dead-letter topic.
 const DEAD_LETTERS: u32 = u32::MAX;
+
+/// The target of records that the program's code has refused.
+const REFUSED: u32 = u32::MAX - 1;
+
+/// The target of records that the program's code has panicked on.
+const PANICKED: u32 = u32::MAX - 2;
 
 /// The present, as the outermost loop read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +68,10 @@ pub struct Now {
 pub struct TaskRules {
     /// What to do with a record that cannot be decoded.
     pub undecodable: DeserializationHandler,
+    /// What to do with a record that the program's own code refuses.
+    pub refused: ProcessingHandler,
+    /// What to do when the program's own code panics.
+    pub panics: PanicHandler,
     /// How long to wait for the other inputs.
     pub idle: IdlePolicy,
 }
@@ -69,6 +83,10 @@ pub struct TaskCounts {
     pub processed: u64,
     /// Records that could not be decoded and were skipped or sent to the dead-letter topic.
     pub undecodable: u64,
+    /// Records that the program's own code has refused and that were skipped or sent to the dead-letter topic.
+    pub refused: u64,
+    /// Records that the program's own code has panicked on and that were skipped or sent to the dead-letter topic.
+    pub panicked: u64,
 }
 
 /// A task whose stores are complete and whose records may be processed.
@@ -87,6 +105,7 @@ pub struct Task {
     idle_since: Option<Monotonic>,
     /// Whether anything has happened since the last settled commit.
     touched: bool,
+    panics: Panics,
 }
 
 impl Task {
@@ -141,13 +160,25 @@ impl Task {
     /// # Errors
     /// If a record cannot be processed. The task must then be rewound or closed.
     pub fn process(&mut self, now: Now, limit: usize) -> Result<usize, TaskError> {
+        self.prepare(now)?;
         self.cx.wall_clock = now.wall;
         let mut done = 0;
         while done < limit {
             let Some((index, timestamp)) = self.choose(now.monotonic)? else { break };
+            self.panics.look_at(Some(index));
+            let suspect = self.suspect(index);
             self.process_head(index, timestamp)?;
+            self.panics.look_at(None);
+            if let Some(suspect) = suspect {
+                self.flush_for(suspect)?;
+            }
+            self.punctuate_stream_time()?;
             done += 1;
+            if self.cx.commit_requested {
+                break;
+            }
         }
+        self.panics.look_at(None);
         self.counts.processed += done as u64;
         self.touched |= done > 0;
         Ok(done)
@@ -174,7 +205,10 @@ impl Task {
         self.cx.stream_time = self.cx.stream_time.max(timestamp);
         match self.chain.process(&mut self.cx, input.source, &record, timestamp) {
             Ok(()) => {
-                input.advance(timestamp);
+                if !self.cx.refused.is_empty() {
+                    self.bury_refused(Some(index));
+                }
+                self.inputs[index].advance(timestamp);
                 Ok(())
             }
             Err(error) => self.refuse(index, timestamp, error),
@@ -186,12 +220,22 @@ impl Task {
     /// # Errors
     /// If a store or a node below it fails.
     pub fn flush(&mut self) -> Result<(), TaskError> {
-        self.chain.flush(&mut self.cx).map_err(|source| TaskError::Flush { task: self.id, source: Box::new(source) })
+        let flushed = self.chain.flush(&mut self.cx);
+        self.bury_refused(None);
+        flushed.map_err(|source| TaskError::Flush { task: self.id, source: Box::new(source) })
     }
 
     /// What has happened to records since the last call.
     pub fn take_counts(&mut self) -> TaskCounts {
         std::mem::take(&mut self.counts)
+    }
+
+    /// Goes on at another position, as what is between is not in the log. Nothing may wait in the input.
+    pub fn jump(&mut self, input: usize, to: Position) {
+        let input = &mut self.inputs[input];
+        input.clear();
+        input.position = to;
+        self.touched = true;
     }
 
     fn record_error(&self, index: usize, source: ProcessError) -> TaskError {

@@ -43,6 +43,9 @@ pub struct ChangelogTopic {
     pub id: TopicId,
     /// After this long a compacted tombstone may be gone (`delete.retention.ms`).
     pub delete_retention: Duration,
+    /// Whether it is a topic that the task reads anyway: nothing is written to it, and the store stands where the input
+    /// stands.
+    pub source: bool,
 }
 
 /// What all tasks of one sub-topology have in common.
@@ -57,12 +60,25 @@ pub struct TaskPlan {
     pub changelogs: Vec<Option<ChangelogTopic>>,
     /// Where records go that cannot be decoded, if the handler says so.
     pub dead_letters: Option<OutputTopic>,
+    /// Where records go that the program's code refuses, if the handler says so.
+    pub refused: Option<OutputTopic>,
+    /// Where records go that the program's code panics on, if the handler says so.
+    pub panicked: Option<OutputTopic>,
 }
 
 impl TaskPlan {
     /// A plan for the sub-topology at `index` of `topology`, with nothing known about its topics yet.
     pub fn new(topology: Arc<Topology>, index: usize) -> Self {
-        Self { topology, index, inputs: Vec::new(), sinks: Vec::new(), changelogs: Vec::new(), dead_letters: None }
+        Self {
+            topology,
+            index,
+            inputs: Vec::new(),
+            sinks: Vec::new(),
+            changelogs: Vec::new(),
+            dead_letters: None,
+            refused: None,
+            panicked: None,
+        }
     }
 
     /// The sub-topology.

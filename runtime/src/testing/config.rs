@@ -5,7 +5,8 @@ use std::sync::Arc;
 use millstream_state::engine::{MemoryStorage, Storage};
 use millstream_state::model::Timestamp;
 
-use crate::task::DeserializationHandler;
+use super::Partitions;
+use crate::task::{DeserializationHandler, ProcessingHandler};
 
 /// Settings of a test driver.
 #[derive(Clone)]
@@ -20,6 +21,21 @@ pub struct TestConfig {
     pub storage: Arc<dyn Storage>,
     /// What to do with a record that cannot be decoded.
     pub undecodable: DeserializationHandler,
+    /// What to do with a record that the program's own code refuses.
+    pub refused: ProcessingHandler,
+    /// How many partitions topics have; `None` is one partition each, and one task for all, as in Kafka Streams' driver.
+    pub partitions: Option<Partitions>,
+    /// Whether a commit follows every record, as in Kafka Streams' driver. If not, the record caches hold updates back,
+    /// and what a task has written is seen by nobody, until
+    /// [`TopologyTestDriver::commit`](super::TopologyTestDriver::commit) is called.
+    pub commit_each_record: bool,
+    /// Whether closed windows, and records of outer joins that found no partner, come out with the pauses of wall-clock
+    /// time between them that [`TopologySettings`](crate::operators::topology::TopologySettings) names. By default they
+    /// come at once, as in Kafka Streams' driver.
+    pub emit_pauses: bool,
+    /// Lets chance, from this seed, say which of the tasks with waiting records is next; otherwise it is the one whose
+    /// record has the smallest time.
+    pub interleave: Option<u64>,
 }
 
 impl Default for TestConfig {
@@ -30,6 +46,11 @@ impl Default for TestConfig {
             wall_clock: Timestamp::from_millis(0),
             storage: Arc::new(MemoryStorage::new()),
             undecodable: DeserializationHandler::Fail,
+            refused: ProcessingHandler::Fail,
+            partitions: None,
+            commit_each_record: true,
+            emit_pauses: false,
+            interleave: None,
         }
     }
 }

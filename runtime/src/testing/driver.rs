@@ -1,21 +1,19 @@
 //! The test driver's face.
 
 use std::cell::RefCell;
-use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_operators::context::Dropped;
 use millstream_operators::topology::Topology;
-use millstream_state::engine::Direction;
 use millstream_state::model::Timestamp;
 use millstream_state::serdes::{DefaultSerde, SerdeRef};
-use millstream_state::store::StoreKind;
 
 use super::core::Core;
 use super::{
-    RawEntry, RawTestRecord, TestConfig, TestError, TestInputTopic, TestKeyValueStore, TestOutputTopic, TestWindowStore,
+    RawEntry, RawTestRecord, TestBuffer, TestConfig, TestError, TestInputTopic, TestKeyValueStore, TestOutputTopic,
+    TestSessionStore, TestVersionedStore, TestWindowStore,
 };
 
 /// Drives a topology without a broker (Kafka Streams' `TopologyTestDriver`).
@@ -78,13 +76,38 @@ impl TopologyTestDriver {
     /// # Errors
     /// If the topology does not read the topic, or fails on the record.
     pub fn pipe_raw(&self, topic: &str, record: RawTestRecord) -> Result<(), TestError> {
-        self.core.borrow_mut().pipe(topic, record)
+        self.core.borrow_mut().pipe(topic, None, record)
+    }
+
+    /// As [`TopologyTestDriver::pipe_raw`], to this partition of the topic instead of the one that the key says.
+    ///
+    /// # Errors
+    /// As [`TopologyTestDriver::pipe_raw`].
+    pub fn pipe_raw_to(&self, topic: &str, partition: i32, record: RawTestRecord) -> Result<(), TestError> {
+        self.core.borrow_mut().pipe(topic, Some(partition), record)
+    }
+
+    /// Commits what all tasks have done, and processes and commits what comes of that, until nothing is left. Of use
+    /// without [`TestConfig::commit_each_record`].
+    ///
+    /// # Errors
+    /// If the topology fails.
+    pub fn commit(&self) -> Result<(), TestError> {
+        self.core.borrow_mut().commit()
     }
 
     /// Everything the topology has written to a topic so far, read or not.
     pub fn written(&self, topic: &str) -> Vec<RawTestRecord> {
         let core = self.core.borrow();
-        core.written().find(|(name, _)| &***name == topic).map(|(_, records)| records.to_vec()).unwrap_or_default()
+        let found = core.written().find(|(name, _)| &***name == topic);
+        found.map(|(_, records)| records.iter().map(|(_, record)| record.clone()).collect()).unwrap_or_default()
+    }
+
+    /// Everything the topology has written to a partition of a topic so far, read or not.
+    pub fn written_to(&self, topic: &str, partition: i32) -> Vec<RawTestRecord> {
+        let core = self.core.borrow();
+        let Some((_, records)) = core.written().find(|(name, _)| &***name == topic) else { return Vec::new() };
+        records.iter().filter(|(at, _)| *at == partition).map(|(_, record)| record.clone()).collect()
     }
 
     /// The topics the topology has written to so far, changelogs and repartition topics included, with the number of
@@ -128,17 +151,47 @@ impl TopologyTestDriver {
     /// If there is no such store, or it cannot be read.
     pub fn store_bytes(&self, store: &str) -> Result<Vec<RawEntry>, TestError> {
         let mut core = self.core.borrow_mut();
-        let windows = matches!(core.store_kind(store, "open")?, StoreKind::Window(_) | StoreKind::TimestampedWindow(_));
-        let (id, state) = core.store(store, "open")?;
-        let entries = if windows {
-            let ever = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-            state.stores.window_fetch_all(id, ever, Direction::Forward)?
-        } else {
-            state.stores.scan(id, (Bound::Unbounded, Bound::Unbounded), Direction::Forward)?
-        };
-        entries
-            .map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())).map_err(TestError::from))
-            .collect()
+        core.with_store((store, 0), "open", |stores, id| {
+            let entries = stores.all(id)?;
+            entries.map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec()))).collect()
+        })
+    }
+
+    /// The bytes by which the store keeps the value of a key: other ones than the key's where windows are laid out by
+    /// time.
+    ///
+    /// # Errors
+    /// If there is no such store.
+    pub fn stored_key(&self, store: &str, key: &[u8]) -> Result<Vec<u8>, TestError> {
+        let mut core = self.core.borrow_mut();
+        core.with_store((store, 0), "open", |stores, id| stores.stored_key(id, key))
+    }
+
+    /// What waits in the buffer of a suppression.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn buffer(&self, store: &str) -> Result<TestBuffer, TestError> {
+        let mut core = self.core.borrow_mut();
+        core.with_store((store, 0), "buffer", |stores, id| {
+            Ok(TestBuffer {
+                records: stores.buffer_len(id)?,
+                bytes: stores.buffer_bytes(id)?,
+                first_time: stores.buffer_first_time(id)?,
+            })
+        })
+    }
+
+    /// A versioned store, with the serdes of the types.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn versioned_store<K, V>(&self, store: &str) -> Result<TestVersionedStore<K, V>, TestError>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        TestVersionedStore::new(self.core.clone(), store, K::serde(), V::serde())
     }
 
     /// A key-value store, plain or timestamped, with the serdes of the types.
@@ -164,6 +217,17 @@ impl TopologyTestDriver {
         value: SerdeRef<V>,
     ) -> Result<TestKeyValueStore<K, V>, TestError> {
         TestKeyValueStore::new(self.core.clone(), store, key, value)
+    }
+
+    /// A session store with the serdes of the types.
+    ///
+    /// # Errors
+    /// If there is no such store, or it is of another shape.
+    pub fn session_store<K: DefaultSerde, V: DefaultSerde>(
+        &self,
+        store: &str,
+    ) -> Result<TestSessionStore<K, V>, TestError> {
+        TestSessionStore::new(self.core.clone(), store, K::serde(), V::serde())
     }
 
     /// A window store, plain or timestamped, with the serdes of the types.

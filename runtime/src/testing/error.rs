@@ -1,9 +1,11 @@
 //! What can go wrong while a topology is tested.
 
+use millstream_operators::error::ProcessError;
 use millstream_state::error::{EngineError, SerdeError, StateError};
 
 use crate::broker::BrokerError;
 use crate::task::TaskError;
+use crate::topics::TopicError;
 
 /// A test could not go on.
 #[non_exhaustive]
@@ -51,6 +53,22 @@ pub enum TestError {
     /// The topology failed, as it would in production.
     #[error(transparent)]
     Task(Box<TaskError>),
+    /// The topology cannot run with these partition counts, as it could not in production.
+    #[error(transparent)]
+    Topics {
+        /// Why.
+        source: TopicError,
+    },
+    /// A record could not be applied to a global store.
+    #[error("topic {topic}, offset {offset}, of a global store: {source}")]
+    Global {
+        /// The topic.
+        topic: String,
+        /// Where in it.
+        offset: i64,
+        /// Why.
+        source: Box<ProcessError>,
+    },
     /// A record could not be handed on.
     #[error(transparent)]
     Broker(#[from] BrokerError),

@@ -35,5 +35,16 @@ pub struct RawTestRecord {
     pub headers: Headers,
 }
 
+/// What waits in the buffer of a suppression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestBuffer {
+    /// How many keys wait.
+    pub records: usize,
+    /// How many bytes they count for.
+    pub bytes: usize,
+    /// The smallest time of all; `None` if nothing waits.
+    pub first_time: Option<Timestamp>,
+}
+
 /// A key and a value as a store keeps them.
 pub type RawEntry = (Vec<u8>, Vec<u8>);

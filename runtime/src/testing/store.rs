@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use millstream_state::changelog::split_headers;
 use millstream_state::engine::{Direction, Entry};
 use millstream_state::error::{SerdeError, StateError};
 use millstream_state::key_order;
@@ -25,14 +26,14 @@ struct Handle<K, V> {
     key: SerdeRef<K>,
     value: SerdeRef<V>,
     timestamped: bool,
+    headers: bool,
+    partition: i32,
 }
 
 impl<K, V> Handle<K, V> {
     /// Reads the bytes of the store; they hold everything, because a commit follows every record.
     fn with<T>(&self, read: impl FnOnce(&mut TaskStores, StoreId) -> Result<T, StateError>) -> Result<T, TestError> {
-        let mut core = self.core.borrow_mut();
-        let (id, state) = core.store(&self.store, "open")?;
-        Ok(read(&mut state.stores, id)?)
+        self.core.borrow_mut().with_store((&self.store, self.partition), "open", read)
     }
 
     fn encode_key(&self, key: &K) -> Result<Vec<u8>, StateError> {
@@ -46,6 +47,10 @@ impl<K, V> Handle<K, V> {
     }
 
     fn decode_value(&self, bytes: &[u8]) -> Result<Stamped<V>, StateError> {
+        let bytes = match split_headers(bytes) {
+            Some((_, rest)) if self.headers => rest,
+            _ => bytes,
+        };
         let (timestamp, value) = if self.timestamped {
             let (time, value) = bytes.split_first_chunk::<8>().ok_or_else(|| self.too_short(bytes))?;
             (Timestamp::from_millis(i64::from_be_bytes(*time)), value)
@@ -75,12 +80,20 @@ impl<K, V> TestKeyValueStore<K, V> {
         key: SerdeRef<K>,
         value: SerdeRef<V>,
     ) -> Result<Self, TestError> {
+        let headers = core.borrow().has_headers(store);
         let timestamped = match core.borrow().store_kind(store, "key-value")? {
             StoreKind::KeyValue => false,
             StoreKind::TimestampedKeyValue => true,
             _ => return Err(core.borrow().unknown_store(store, "key-value")),
         };
-        Ok(Self(Handle { core, store: store.into(), key, value, timestamped }))
+        Ok(Self(Handle { core, store: store.into(), key, value, timestamped, headers, partition: 0 }))
+    }
+
+    /// The part of the store that the task of this partition has; by default that of partition 0.
+    #[must_use]
+    pub fn in_partition(mut self, partition: i32) -> Self {
+        self.0.partition = partition;
+        self
     }
 
     /// The value of a key.
@@ -108,11 +121,55 @@ impl<K, V> TestKeyValueStore<K, V> {
     /// # Errors
     /// If the bytes in the store are not of the handle's types.
     pub fn all(&self) -> Result<Vec<(K, V)>, TestError> {
+        self.range(None, None)
+    }
+
+    /// As [`TestKeyValueStore::all`], from the largest key down.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn reverse_all(&self) -> Result<Vec<(K, V)>, TestError> {
+        self.reverse_range(None, None)
+    }
+
+    /// The entries of the keys between two (both included, `None` is open), in the order of the keys' bytes.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn range(&self, from: Option<&K>, to: Option<&K>) -> Result<Vec<(K, V)>, TestError> {
+        self.scan(from, to, Direction::Forward)
+    }
+
+    /// As [`TestKeyValueStore::range`], from the largest key down.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn reverse_range(&self, from: Option<&K>, to: Option<&K>) -> Result<Vec<(K, V)>, TestError> {
+        self.scan(from, to, Direction::Backward)
+    }
+
+    /// The entries whose keys' bytes begin with `prefix`, in the order of the keys' bytes.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn prefix_scan(&self, prefix: &[u8]) -> Result<Vec<(K, V)>, TestError> {
+        self.0.with(|stores, id| self.decode(stores.scan_prefix(id, prefix, Direction::Forward)?))
+    }
+
+    fn scan(&self, from: Option<&K>, to: Option<&K>, direction: Direction) -> Result<Vec<(K, V)>, TestError> {
         self.0.with(|stores, id| {
-            let entries = stores.scan(id, (Bound::Unbounded, Bound::Unbounded), Direction::Forward)?;
-            let decode = |(key, value): Entry| Ok((self.0.decode_key(&key)?, self.0.decode_value(&value)?.value));
-            entries.map(|entry| entry.and_then(decode)).collect()
+            let encode = |key: Option<&K>| key.map(|key| self.0.encode_key(key)).transpose();
+            let (from, to) = (encode(from)?, encode(to)?);
+            let bound = |key: &'_ Option<Vec<u8>>| key.clone().map_or(Bound::Unbounded, Bound::Included);
+            let (from, to) = (bound(&from), bound(&to));
+            let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+            self.decode(stores.scan(id, range, direction)?)
         })
+    }
+
+    fn decode(&self, entries: impl Iterator<Item = Result<Entry, StateError>>) -> Result<Vec<(K, V)>, StateError> {
+        let decode = |(key, value): Entry| Ok((self.0.decode_key(&key)?, self.0.decode_value(&value)?.value));
+        entries.map(|entry| entry.and_then(decode)).collect()
     }
 }
 
@@ -129,12 +186,20 @@ impl<K, V> TestWindowStore<K, V> {
         key: SerdeRef<K>,
         value: SerdeRef<V>,
     ) -> Result<Self, TestError> {
+        let headers = core.borrow().has_headers(store);
         let (shape, timestamped) = match core.borrow().store_kind(store, "window")? {
             StoreKind::Window(shape) => (shape, false),
             StoreKind::TimestampedWindow(shape) => (shape, true),
             _ => return Err(core.borrow().unknown_store(store, "window")),
         };
-        Ok(Self { handle: Handle { core, store: store.into(), key, value, timestamped }, shape })
+        Ok(Self { handle: Handle { core, store: store.into(), key, value, timestamped, headers, partition: 0 }, shape })
+    }
+
+    /// The part of the store that the task of this partition has; by default that of partition 0.
+    #[must_use]
+    pub fn in_partition(mut self, partition: i32) -> Self {
+        self.handle.partition = partition;
+        self
     }
 
     /// The value of a key in the window that starts at `start`.
@@ -155,9 +220,26 @@ impl<K, V> TestWindowStore<K, V> {
     /// # Errors
     /// If the bytes in the store are not of the handle's types.
     pub fn fetch(&self, key: &K, from: Timestamp, to: Timestamp) -> Result<Vec<WindowEntry<K, V>>, TestError> {
+        self.scan_key(key, (from, to), Direction::Forward)
+    }
+
+    /// As [`TestWindowStore::fetch`], from the last window back.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn backward_fetch(&self, key: &K, from: Timestamp, to: Timestamp) -> Result<Vec<WindowEntry<K, V>>, TestError> {
+        self.scan_key(key, (from, to), Direction::Backward)
+    }
+
+    fn scan_key(
+        &self,
+        key: &K,
+        times: (Timestamp, Timestamp),
+        direction: Direction,
+    ) -> Result<Vec<WindowEntry<K, V>>, TestError> {
         self.handle.with(|stores, id| {
             let key = self.handle.encode_key(key)?;
-            self.decode(stores.window_fetch(id, &key, (from, to), Direction::Forward)?)
+            self.decode(stores.window_fetch(id, &key, times, direction)?)
         })
     }
 
@@ -172,11 +254,33 @@ impl<K, V> TestWindowStore<K, V> {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<WindowEntry<K, V>>, TestError> {
+        self.scan_keys(keys, (from, to), Direction::Forward)
+    }
+
+    /// As [`TestWindowStore::fetch_keys`], the other way round.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn backward_fetch_keys(
+        &self,
+        keys: (Option<&K>, Option<&K>),
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<WindowEntry<K, V>>, TestError> {
+        self.scan_keys(keys, (from, to), Direction::Backward)
+    }
+
+    fn scan_keys(
+        &self,
+        keys: (Option<&K>, Option<&K>),
+        times: (Timestamp, Timestamp),
+        direction: Direction,
+    ) -> Result<Vec<WindowEntry<K, V>>, TestError> {
         self.handle.with(|stores, id| {
             let first = keys.0.map(|key| self.handle.encode_key(key)).transpose()?;
             let last = keys.1.map(|key| self.handle.encode_key(key)).transpose()?;
             let keys = (first.as_deref(), last.as_deref());
-            self.decode(stores.window_fetch_keys(id, keys, (from, to), Direction::Forward)?)
+            self.decode(stores.window_fetch_keys(id, keys, times, direction)?)
         })
     }
 
@@ -186,6 +290,14 @@ impl<K, V> TestWindowStore<K, V> {
     /// If the bytes in the store are not of the handle's types.
     pub fn all(&self) -> Result<Vec<WindowEntry<K, V>>, TestError> {
         self.fetch_keys((None, None), Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX))
+    }
+
+    /// As [`TestWindowStore::all`], the other way round.
+    ///
+    /// # Errors
+    /// If the bytes in the store are not of the handle's types.
+    pub fn backward_all(&self) -> Result<Vec<WindowEntry<K, V>>, TestError> {
+        self.backward_fetch_keys((None, None), Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX))
     }
 
     fn decode(

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use millstream_operators::dsl::{Consumed, Materialized, StreamsBuilder, TimeWindows};
 use millstream_operators::topology::Topology;
-use millstream_state::model::Timestamp;
+use millstream_state::model::{Headers, Timestamp};
 use millstream_state::serdes::DefaultSerde;
 
-use super::{TestConfig, TestError, TestRecord, TopologyTestDriver};
+use super::{Partitions, RawTestRecord, TestConfig, TestError, TestRecord, TopologyTestDriver};
 use crate::task::DeserializationHandler;
 
 fn at(millis: i64) -> Timestamp {
@@ -140,4 +140,80 @@ fn the_cache_holds_back_updates_until_the_commit_after_the_record() {
     };
     assert_eq!(run(0), ["a", "ab", "abc"]);
     assert_eq!(run(1 << 20), ["abc"]);
+}
+
+#[test]
+fn with_several_partitions_a_key_meets_itself_only_behind_a_repartition_topic() {
+    let config = TestConfig { partitions: Some(Partitions::of(3)), ..TestConfig::default() };
+    let driver = TopologyTestDriver::new(counts(), config).unwrap();
+    for key in 0..12 {
+        driver.input_topic("in").pipe(format!("k{key}"), text("same")).unwrap();
+    }
+    let written: Vec<usize> = (0..3).map(|p| driver.written_to("test-counts-repartition", p).len()).collect();
+    assert_eq!(written.iter().sum::<usize>(), 12);
+    let home = written.iter().position(|count| *count == 12).expect("one partition has them all") as i32;
+    let counted =
+        |p| driver.key_value_store::<String, i64>("counts").unwrap().in_partition(p).get(&text("same")).unwrap();
+    assert_eq!((0..3).map(counted).collect::<Vec<_>>(), (0..3).map(|p| (p == home).then_some(12)).collect::<Vec<_>>());
+}
+
+#[test]
+fn without_repartitioning_each_task_counts_its_own_share() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, String>("in").group_by_key();
+    stream.count(Materialized::named("counts")).to_stream().to("out");
+    let config = TestConfig { partitions: Some(Partitions::of(2)), ..TestConfig::default() };
+    let driver = TopologyTestDriver::new(builder.build().unwrap(), config).unwrap();
+    for partition in [0, 1, 1] {
+        let bytes = |text: &str| Some(text.as_bytes().to_vec());
+        let timestamp = Some(Timestamp::from_millis(0));
+        let record = RawTestRecord { key: bytes("k"), value: bytes("v"), timestamp, headers: Headers::new() };
+        driver.pipe_raw_to("in", partition, record).unwrap();
+    }
+    let counted = |p| driver.key_value_store::<String, i64>("counts").unwrap().in_partition(p).get(&text("k")).unwrap();
+    assert_eq!([counted(0), counted(1)], [Some(1), Some(2)]);
+}
+
+#[test]
+fn partition_counts_that_production_would_refuse_are_refused_here() {
+    let builder = StreamsBuilder::new();
+    let both = builder.stream::<String, String>("a").merge(&builder.stream("b"));
+    both.group_by_key().count(Materialized::named("counts")).to_stream().to("out");
+    let partitions = Some(Partitions::of(2).topic("b", 3));
+    let config = TestConfig { partitions, ..TestConfig::default() };
+    let error = TopologyTestDriver::new(builder.build().unwrap(), config).err().unwrap().to_string();
+    assert!(error.contains("equal partition counts"), "{error}");
+}
+
+#[test]
+fn without_commits_nothing_comes_out_and_the_cache_keeps_only_the_last_of_each_key() {
+    let config = TestConfig { commit_each_record: false, ..TestConfig::default() };
+    let driver = TopologyTestDriver::new(counts(), config).unwrap();
+    driver.input_topic("in").pipe_all(["a", "b", "a"].map(|word| (text("k"), text(word)))).unwrap();
+    let out = driver.output_topic::<String, i64>("out");
+    assert!(out.is_empty());
+    driver.commit().unwrap();
+    assert_eq!(out.read_key_values_to_list().unwrap(), [(text("b"), 1), (text("a"), 2)]);
+}
+
+#[test]
+fn chance_interleaves_tasks_but_not_the_records_of_one_partition() {
+    let run = |seed| {
+        let partitions = Some(Partitions::of(3));
+        let config = TestConfig { partitions, interleave: seed, commit_each_record: false, ..TestConfig::default() };
+        let driver = TopologyTestDriver::new(counts(), config).unwrap();
+        for number in 0..30 {
+            driver.input_topic("in").pipe(format!("k{}", number % 5), format!("w{}", number % 4)).unwrap();
+        }
+        driver.commit().unwrap();
+        driver.output_topic::<String, i64>("out").read_key_values_to_list().unwrap()
+    };
+    assert_eq!(run(Some(1)), run(Some(1)), "the same seed gives the same run");
+    let sorted = |mut list: Vec<(String, i64)>| {
+        list.sort();
+        list
+    };
+    for seed in 0..20 {
+        assert_eq!(sorted(run(Some(seed))), sorted(run(None)), "seed {seed}");
+    }
 }

@@ -65,7 +65,7 @@ impl<K, V> TestInputTopic<K, V> {
             timestamp: Some(record.timestamp),
             headers: record.headers,
         };
-        self.core.borrow_mut().pipe(&self.topic, raw)
+        self.core.borrow_mut().pipe(&self.topic, None, raw)
     }
 
     /// Hands in several records, one after the other.

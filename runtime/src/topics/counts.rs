@@ -43,19 +43,13 @@ pub(super) fn resolve(topology: &Topology, config: &StreamsConfig, known: &Known
     }
     let mut open = open_topics(&specs, app, &counts);
     while !open.is_empty() {
-        for spec in &specs {
-            let upstream: Option<Vec<i32>> = spec
-                .sources
-                .iter()
-                .flat_map(|source| &source.topics)
-                .map(|topic| counts.get(&topic.full_name(app)).copied())
-                .collect();
-            let Some(largest) = upstream.and_then(|counts| counts.into_iter().max()) else { continue };
-            for repartition in &spec.repartitions {
-                counts.entry(repartition.topic.full_name(app)).or_insert(largest);
-            }
+        settle(&specs, app, &mut counts, Upstream::Whole);
+        let mut left = open_topics(&specs, app, &counts);
+        if left.len() == open.len() {
+            // Topics in a circle, as those of a foreign-key join: what is known of the upstream has to do.
+            settle(&specs, app, &mut counts, Upstream::Known);
+            left = open_topics(&specs, app, &counts);
         }
-        let left = open_topics(&specs, app, &counts);
         if left.len() == open.len() {
             return Err(TopicError::UnknownCount { topics: left.join(", ") });
         }
@@ -63,6 +57,30 @@ pub(super) fn resolve(topology: &Topology, config: &StreamsConfig, known: &Known
     }
     copartition(&specs, app, &mut counts)?;
     Ok(Counts(counts))
+}
+
+/// What is to be known of a sub-topology's sources before its repartition topics get their counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upstream {
+    /// All of it.
+    Whole,
+    /// Something.
+    Known,
+}
+
+/// Gives repartition topics the largest count upstream of them.
+fn settle(specs: &[&SubTopologySpec], app: &str, counts: &mut HashMap<Arc<str>, i32>, upstream: Upstream) {
+    for spec in specs {
+        let topics = spec.sources.iter().flat_map(|source| &source.topics);
+        let found: Vec<Option<i32>> = topics.map(|topic| counts.get(&topic.full_name(app)).copied()).collect();
+        if upstream == Upstream::Whole && found.contains(&None) {
+            continue;
+        }
+        let Some(largest) = found.into_iter().flatten().max() else { continue };
+        for repartition in &spec.repartitions {
+            counts.entry(repartition.topic.full_name(app)).or_insert(largest);
+        }
+    }
 }
 
 fn open_topics(specs: &[&SubTopologySpec], app: &str, counts: &HashMap<Arc<str>, i32>) -> Vec<String> {

@@ -19,7 +19,9 @@ use millstream_state::store::{Changelog, StoreKind, StoreSpec};
 
 use crate::broker::{NewTopic, TopicDescription};
 use crate::config::StreamsConfig;
-use crate::task::{ChangelogTopic, DeserializationHandler, InputTopic, OutputTopic, TaskPlan};
+use crate::task::{
+    ChangelogTopic, DeserializationHandler, InputTopic, OutputTopic, PanicHandler, ProcessingHandler, TaskPlan,
+};
 
 pub use names::all_topics;
 pub(crate) use names::{changelog_name, subscription};
@@ -122,7 +124,7 @@ impl Planner<'_> {
 
     fn check_externals(&self) -> Result<(), TopicError> {
         let exists = |topic: &str| self.known.contains_key(topic);
-        for sub in self.topology.sub_topologies() {
+        for sub in self.topology.sub_topologies().iter().chain(self.topology.global()) {
             for source in &sub.spec().sources {
                 for topic in source.topics.iter().filter(|topic| matches!(topic, TopicRef::External(_))) {
                     let topic = self.name(topic);
@@ -142,6 +144,18 @@ impl Planner<'_> {
                     }
                 }
             }
+        }
+        if let ProcessingHandler::DeadLetter(topic) = &self.config.refused
+            && !exists(topic)
+        {
+            let node = "the handler for records that the program refuses".into();
+            return Err(TopicError::MissingSink { topic: topic.to_string(), node });
+        }
+        if let PanicHandler::DeadLetter(topic) = &self.config.panics
+            && !exists(topic)
+        {
+            let node = "the handler for records that the program panics on".into();
+            return Err(TopicError::MissingSink { topic: topic.to_string(), node });
         }
         match &self.config.undecodable {
             DeserializationHandler::DeadLetter(topic) if !exists(topic) => Err(TopicError::MissingSink {
@@ -199,6 +213,12 @@ impl Planner<'_> {
             if let DeserializationHandler::DeadLetter(topic) = &self.config.undecodable {
                 plan.dead_letters = Some(self.output(topic));
             }
+            if let ProcessingHandler::DeadLetter(topic) = &self.config.refused {
+                plan.refused = Some(self.output(topic));
+            }
+            if let PanicHandler::DeadLetter(topic) = &self.config.panics {
+                plan.panicked = Some(self.output(topic));
+            }
             Arc::new(plan)
         };
         Ok((0..self.topology.sub_topologies().len()).map(plan).collect())
@@ -230,14 +250,18 @@ impl Planner<'_> {
     }
 
     fn changelog(&self, store: &StoreSpec) -> Option<ChangelogTopic> {
-        let Changelog::Topic(_) = store.changelog else { return None };
-        let name = changelog_name(&self.config.application_id, store);
+        let (name, source) = match &store.changelog {
+            Changelog::Off => return None,
+            Changelog::Topic(_) => (changelog_name(&self.config.application_id, store), false),
+            Changelog::Source(topic) => (topic.clone(), true),
+        };
         let known = self.known.get(&name)?;
         let delete_retention = setting(known, "delete.retention.ms").unwrap_or(24 * 60 * 60 * 1000);
         Some(ChangelogTopic {
             out: self.output(&name),
             id: known.id,
             delete_retention: Duration::from_millis(delete_retention.unsigned_abs()),
+            source,
         })
     }
 }
@@ -272,15 +296,24 @@ fn repartition_config(over: &BTreeMap<String, String>) -> BTreeMap<String, Strin
     with(over, &defaults)
 }
 
-/// Kafka Streams' `UnwindowedUnversionedChangelogTopicConfig` and `WindowedChangelogTopicConfig`.
+/// Kafka Streams' `UnwindowedUnversionedChangelogTopicConfig`, `WindowedChangelogTopicConfig` and
+/// `VersionedChangelogTopicConfig`.
 fn changelog_config(store: &StoreSpec, over: &BTreeMap<String, String>, grace: Duration) -> BTreeMap<String, String> {
     let timestamps = ("message.timestamp.type", "CreateTime".to_owned());
-    match store.kind {
-        StoreKind::Window(shape) | StoreKind::TimestampedWindow(shape) => {
-            let retention = shape.retention.saturating_add(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
+    match store.kind.retention() {
+        Some(retention) => {
+            let retention = retention.saturating_add(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
             let policy = ("cleanup.policy", "compact,delete".to_owned());
             with(over, &[policy, timestamps, ("retention.ms", retention.to_string())])
         }
-        _ => with(over, &[("cleanup.policy", "compact".to_owned()), timestamps]),
+        None => {
+            let mut defaults = vec![("cleanup.policy", "compact".to_owned()), timestamps];
+            if let StoreKind::VersionedKeyValue(shape) = store.kind {
+                // A compacted history would be none: records younger than it stay, with Kafka Streams' margin of a day.
+                let lag = shape.history_retention.saturating_add(24 * 60 * 60 * 1000);
+                defaults.push(("min.compaction.lag.ms", lag.to_string()));
+            }
+            with(over, &defaults)
+        }
     }
 }

@@ -7,7 +7,7 @@ use millstream_operators::topology::Topology;
 use millstream_state::store::{Changelog, StoreSpec};
 
 use crate::config::StreamsConfig;
-use crate::task::DeserializationHandler;
+use crate::task::{DeserializationHandler, PanicHandler, ProcessingHandler};
 
 /// The full name of a store's changelog.
 pub(crate) fn changelog_name(application_id: &str, store: &StoreSpec) -> Arc<str> {
@@ -25,7 +25,17 @@ pub fn all_topics(topology: &Topology, config: &StreamsConfig) -> Vec<Arc<str>> 
         let logged = spec.stores.iter().filter(|store| matches!(store.changelog, Changelog::Topic(_)));
         names.extend(logged.map(|store| changelog_name(app, store)));
     }
+    if let Some(global) = topology.global() {
+        let topics = global.spec().sources.iter().flat_map(|source| &source.topics);
+        names.extend(topics.map(|topic| topic.full_name(app)));
+    }
     if let DeserializationHandler::DeadLetter(topic) = &config.undecodable {
+        names.insert(topic.clone());
+    }
+    if let ProcessingHandler::DeadLetter(topic) = &config.refused {
+        names.insert(topic.clone());
+    }
+    if let PanicHandler::DeadLetter(topic) = &config.panics {
         names.insert(topic.clone());
     }
     names.into_iter().collect()

@@ -9,6 +9,7 @@ use crate::broker::{Admin, BrokerError, ErrorClass, NewTopic, Ticket, TopicDescr
 use crate::clock::Monotonic;
 use crate::config::StreamsConfig;
 use crate::task::TaskPlan;
+use crate::trouble::Breaker;
 
 /// Why the topics could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub enum ResolveError {
 }
 
 enum Step {
+    /// Waits to ask again.
+    Pausing(Monotonic),
     Describing(Ticket<Vec<Option<TopicDescription>>>),
     Creating(Vec<NewTopic>, Ticket<Vec<TopicOutcome>>),
 }
@@ -46,6 +49,7 @@ pub struct Resolver {
     deadline: Monotonic,
     /// How often topics that were just created have not been visible yet.
     rounds: u32,
+    breaker: Breaker,
 }
 
 /// Metadata of a new topic takes a moment to reach every broker.
@@ -53,9 +57,15 @@ const MAX_ROUNDS: u32 = 200;
 
 impl Resolver {
     /// Starts asking.
-    pub fn start(topology: Arc<Topology>, config: StreamsConfig, admin: Arc<dyn Admin>, deadline: Monotonic) -> Self {
+    pub(crate) fn start(
+        topology: Arc<Topology>,
+        config: StreamsConfig,
+        admin: Arc<dyn Admin>,
+        deadline: Monotonic,
+        breaker: Breaker,
+    ) -> Self {
         let step = Step::Describing(admin.describe_topics(all_topics(&topology, &config)));
-        Self { topology, config, admin, step, deadline, rounds: 0 }
+        Self { topology, config, admin, step, deadline, rounds: 0, breaker }
     }
 
     /// The plans once everything is there.
@@ -64,13 +74,21 @@ impl Resolver {
     /// If topics and topology do not go together, or the cluster refuses or stays out of reach.
     pub fn poll(&mut self, now: Monotonic) -> Result<Option<Vec<Arc<TaskPlan>>>, ResolveError> {
         match &mut self.step {
+            Step::Pausing(until) if now < *until => Ok(None),
+            Step::Pausing(_) => {
+                self.describe();
+                Ok(None)
+            }
             Step::Describing(ticket) => match ticket.poll() {
                 None if now >= self.deadline => {
                     let reason = "it has not answered so far";
                     self.again(BrokerError::new(ErrorClass::Retriable, "describing topics", reason), now)
                 }
                 None => Ok(None),
-                Some(Ok(described)) => self.described(described),
+                Some(Ok(described)) => {
+                    self.breaker.worked(now);
+                    self.described(described)
+                }
                 Some(Err(error)) => self.again(error, now),
             },
             Step::Creating(topics, ticket) => match ticket.poll() {
@@ -124,8 +142,7 @@ impl Resolver {
         if now >= self.deadline {
             return Err(ResolveError::Unreachable { servers: self.config.bootstrap_servers.clone(), source: error });
         }
-        tracing::warn!("cannot ask the cluster at {} for its topics yet: {error}", self.config.bootstrap_servers);
-        self.describe();
+        self.step = Step::Pausing(self.breaker.refused(now, &error));
         Ok(None)
     }
 }

@@ -1,6 +1,7 @@
 //! Why a worker cannot go on.
 
 use millstream_state::error::{EngineError, StateError};
+use millstream_state::model::TopicPartition;
 
 use crate::broker::BrokerError;
 use crate::restore::RestoreError;
@@ -34,6 +35,28 @@ pub enum WorkerError {
         task: TaskId,
         /// Why.
         source: Box<StateError>,
+    },
+    /// A task's stores failed, and could not be opened again.
+    #[error("task {task} could not be opened again ({last}); it was closed because of this: {cause}")]
+    NotHealed {
+        /// The task.
+        task: TaskId,
+        /// Why it was closed.
+        cause: String,
+        /// Why it could not be opened.
+        last: String,
+    },
+    /// The position to go on at is not in the log, and no other is to be made up.
+    #[error(
+        "topic {}, partition {}: the position to go on at is not in the log any more, and the topic's offset reset is none: \
+         choose earliest or latest, or commit an offset that is there ({reason})",
+        partition.topic, partition.partition
+    )]
+    OffsetOutOfRange {
+        /// The partition.
+        partition: TopicPartition,
+        /// What the broker said.
+        reason: String,
     },
     /// The worker's thread panicked in user code or because of a defect.
     #[error("worker {worker} panicked: {message}")]

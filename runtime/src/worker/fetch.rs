@@ -1,10 +1,11 @@
 //! The worker's main work: fetch, process, send, for each task in turn.
 
+use super::input::Fetching;
 use super::outbox::ToTransaction;
-use super::{Mode, Worker, WorkerError};
+use super::user::guarded;
+use super::{Cause, FromWorker, Mode, Worker, WorkerError};
 use crate::broker::{BrokerError, ErrorClass};
-use crate::restore::Running;
-use crate::task::Now;
+use crate::task::{Now, Task, TaskError, TaskId};
 
 /// Records that a task takes at most before the next one has its turn.
 const TURN: usize = 2_000;
@@ -12,26 +13,41 @@ const TURN: usize = 2_000;
 const STEP: usize = 8_000;
 /// Records that a task takes at least in its turn, however many tasks there are.
 const LEAST: usize = 250;
-/// Records that are taken from a queue at once.
-const DRAIN: usize = 1_000;
-/// An input with fewer waiting records than this is topped up. Above it, not draining is what holds the fetch back.
-const ENOUGH: usize = 1_000;
+
+/// What ended a step early.
+enum Broken {
+    Task(TaskId, TaskError),
+    Producer(BrokerError),
+}
 
 impl Worker {
     /// Gives each running task its turn.
     pub(super) fn work(&mut self, now: Now) -> Result<bool, WorkerError> {
         let mut progress = false;
-        let mut broken: Option<BrokerError> = None;
+        let mut broken: Option<Broken> = None;
         let limit = (STEP / self.running.len().max(1)).clamp(LEAST, TURN);
-        for running in self.running.values_mut() {
-            progress |= fetch(running)?;
-            if !(0..running.queues.len()).any(|input| running.task.waiting(input) > 0)
+        let mut fetching = Fetching {
+            now,
+            admin: &self.admin,
+            troubles: &self.seed.transaction.troubles,
+            application: &self.seed.settings.application_id,
+            missing: false,
+        };
+        for (id, running) in &mut self.running {
+            progress |= fetching.fetch(running)?;
+            if let Err(error) = guarded(&mut running.task, |task| task.prepare(now)) {
+                broken = Some(Broken::Task(*id, error));
+                break;
+            }
+            let due = running.task.punctuation_due(now);
+            if !due
+                && !(0..running.queues.len()).any(|input| running.task.waiting(input) > 0)
                 && !running.task.has_unsent()
                 && !running.task.needs_commit()
             {
                 continue;
             }
-            let mut turn = || -> Result<Result<bool, WorkerError>, BrokerError> {
+            let mut turn = || -> Result<Result<bool, TaskError>, BrokerError> {
                 self.transaction.begin(now.monotonic)?;
                 let mut outbox =
                     ToTransaction { transaction: &mut self.transaction, routes: self.routes.at(now.monotonic) };
@@ -39,66 +55,49 @@ impl Worker {
                 if !running.task.send(&mut outbox)? {
                     return Ok(Ok(false));
                 }
-                let done = match running.task.process(now, limit) {
+                let work = |task: &mut Task| Ok(task.punctuate(now)? | (task.process(now, limit)? > 0));
+                let done = match guarded(&mut running.task, work) {
                     Ok(done) => done,
-                    Err(error) => return Ok(Err(error.into())),
+                    Err(error) => return Ok(Err(error)),
                 };
                 running.task.send(&mut outbox)?;
-                Ok(Ok(done > 0))
+                Ok(Ok(done))
             };
             match turn() {
-                Ok(done) => progress |= done?,
-                Err(error) => {
-                    broken = Some(error);
-                    break;
-                }
+                Ok(Ok(did)) => progress |= did,
+                Ok(Err(error)) => broken = Some(Broken::Task(*id, error)),
+                Err(error) => broken = Some(Broken::Producer(error)),
+            }
+            if broken.is_some() {
+                break;
             }
         }
-        if let Some(error) = broken {
-            self.produce_failed(now, &error)?;
-            progress = true;
+        let missing = fetching.missing;
+        if missing {
+            self.tell(FromWorker::MissesTopic);
         }
-        Ok(progress)
+        match broken {
+            None => return Ok(progress),
+            Some(Broken::Task(id, error)) => self.task_failed(now, id, error)?,
+            Some(Broken::Producer(error)) => self.produce_failed(now, &error),
+        }
+        Ok(true)
     }
 
-    /// A record that the producer refused for good ends the worker; anything else ends the transaction.
-    pub(super) fn produce_failed(&mut self, now: Now, error: &BrokerError) -> Result<(), WorkerError> {
-        match error.class {
-            ErrorClass::Fatal | ErrorClass::UnknownTopic | ErrorClass::NotAuthorized => Err(error.clone().into()),
-            _ => {
-                tracing::warn!("the transaction is aborted, its records will be processed again: {error}");
-                self.transaction.abort(now.monotonic, false, error);
-                if self.mode == Mode::Working {
-                    self.mode = Mode::Closing { park: false };
-                }
-                Ok(())
-            }
+    /// The producer refused: the transaction ends, and with it the worker only if that is of no help.
+    pub(super) fn produce_failed(&mut self, now: Now, error: &BrokerError) {
+        self.cause = Cause::Broker;
+        self.transaction.abort(now.monotonic, false, error);
+        if error.class == ErrorClass::UnknownTopic {
+            self.tell(FromWorker::MissesTopic);
         }
+        self.close_soon();
     }
-}
 
-/// Tops up the task's inputs from their queues.
-fn fetch(running: &mut Running) -> Result<bool, WorkerError> {
-    let mut progress = false;
-    for (input, queue) in running.queues.iter_mut().enumerate() {
-        while running.task.waiting(input) < ENOUGH {
-            let batch = match queue.drain(DRAIN) {
-                Ok(batch) => batch,
-                Err(error) if matches!(error.class, ErrorClass::Retriable | ErrorClass::Unknown) => {
-                    tracing::warn!("fetching is interrupted: {error}");
-                    None
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let Some(batch) = batch else { break };
-            running.task.enqueue(input, batch);
-            progress = true;
-        }
-        if running.task.waiting(input) == 0 {
-            let position = queue.position();
-            running.task.pass_control_records(input, position);
-            running.task.set_caught_up(input, queue.end().is_some_and(|end| position >= end));
+    /// What has been begun is to be closed before anything else is processed.
+    pub(super) fn close_soon(&mut self) {
+        if self.mode == Mode::Working {
+            self.mode = Mode::Closing { park: false };
         }
     }
-    Ok(progress)
 }

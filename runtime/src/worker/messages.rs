@@ -45,6 +45,8 @@ pub enum FromWorker {
     Parked(Vec<TaskState>),
     /// The worker has closed everything.
     Stopped,
+    /// A topic seems to be gone: it is to be looked for.
+    MissesTopic,
     /// The worker cannot go on; its transaction will be aborted by its successor.
     Failed(WorkerError),
 }

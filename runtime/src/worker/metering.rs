@@ -86,6 +86,8 @@ impl Meter {
                 }
             };
             skipped("undecodable", counts.undecodable);
+            skipped("refused", counts.refused);
+            skipped("panicked", counts.panicked);
             let is = running.task.context().dropped;
             let was = self.dropped.insert(*id, is).unwrap_or_default();
             skipped("null", is.null.saturating_sub(was.null));

@@ -8,33 +8,41 @@
 
 mod error;
 mod fetch;
+mod input;
 mod messages;
 mod metering;
 mod open;
 mod outbox;
 mod pulse;
+mod recover;
 mod settle;
+mod user;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
+use millstream_operators::global::Globals;
 use millstream_state::engine::Storage;
 use millstream_state::store::CacheBudget;
 
 pub use error::WorkerError;
+pub(crate) use input::InputWatch;
 pub use messages::{AssignedTask, FromWorker, ToWorker};
 pub(crate) use open::open;
 pub use pulse::Pulse;
+pub(crate) use user::words;
 
-use crate::broker::{Broker, Fetcher, Isolation, Ownership, Wake};
+use crate::broker::{Admin, Broker, ErrorClass, Fetcher, Isolation, Ownership, Wake};
 use crate::clock::Monotonic;
 use crate::commit::{OffsetCommitter, Transaction, TransactionSettings};
-use crate::restore::{Restoring, Running};
+use crate::restore::{RestoreError, Restoring, Running};
 use crate::task::{Now, TaskId, TaskRules};
+use crate::trouble::Breaker;
 use metering::Meter;
 use outbox::Routes;
+use recover::{Ailing, Healing, Sick};
 
 /// What a worker is made of. It can be sent; the worker, which holds operator chains, is made on its own thread.
 pub struct WorkerSeed {
@@ -50,6 +58,8 @@ pub struct WorkerSeed {
     pub committer: OffsetCommitter,
     /// What else it is told.
     pub settings: WorkerSettings,
+    /// The instance's global stores.
+    pub globals: Globals,
     /// Messages to it.
     pub inbox: Receiver<ToWorker>,
     /// Messages from it, with its index.
@@ -111,9 +121,26 @@ enum Mode {
     Stopped,
 }
 
+/// Why a transaction is being rolled back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Cause {
+    /// The broker or the group does not let it be committed.
+    #[default]
+    Broker,
+    /// There was nothing in it.
+    Nothing,
+    /// User code panicked, and all is tried once more.
+    Replaced,
+    /// User code panicked on a record that is left out from now on.
+    Condemned,
+    /// A task's stores failed.
+    Stores,
+}
+
 /// A worker. See the module's description.
 pub struct Worker {
     seed: WorkerSeed,
+    admin: Arc<dyn Admin>,
     budget: CacheBudget,
     routes: Routes,
     meter: Meter,
@@ -125,6 +152,28 @@ pub struct Worker {
     mode: Mode,
     announced: Announced,
     last_purge: Monotonic,
+    /// Why the transaction that is being rolled back is.
+    cause: Cause,
+    /// About transactions that cannot be committed.
+    rollbacks: Breaker,
+    /// Nothing is processed before this: the last transactions could not be committed.
+    resume_at: Monotonic,
+    /// How often in a row the operators were made anew because user code panicked.
+    replaced: u32,
+    /// Tasks to be closed when the transaction is settled.
+    sick: BTreeMap<TaskId, Sick>,
+    /// Tasks that are closed and to be opened again.
+    ailing: Vec<Ailing>,
+    /// Tasks that have failed since their last commit.
+    healing: BTreeMap<TaskId, Healing>,
+}
+
+/// What became of a task that is being restored.
+enum Restored {
+    /// It is there, and did something or not.
+    Waits(bool),
+    /// It processes, or has been closed.
+    Gone,
 }
 
 #[derive(Default)]
@@ -145,9 +194,19 @@ impl Worker {
             seed.transaction.clone(),
             seed.wake.clone(),
         )?;
+        let what = format!("worker {} cannot commit, what it has processed is processed again", seed.index);
+        let admin = seed.broker.admin();
         Ok(Self {
             budget: CacheBudget::new(seed.settings.record_cache),
-            routes: Routes::new(seed.broker.admin()),
+            routes: Routes::new(admin.clone()),
+            admin,
+            rollbacks: Breaker::new(&seed.transaction.troubles, what),
+            cause: Cause::default(),
+            resume_at: Monotonic::default(),
+            replaced: 0,
+            sick: BTreeMap::new(),
+            ailing: Vec::new(),
+            healing: BTreeMap::new(),
             meter: Meter::new(&seed.settings.application_id, seed.index),
             transaction,
             ownership: None,
@@ -171,9 +230,13 @@ impl Worker {
         if self.mode == Mode::Stopped {
             return Ok(Step::Stopped);
         }
+        if self.mode == Mode::Fenced && now.monotonic >= self.resume_at {
+            tracing::warn!("the group does not say that the tasks are gone: going on with them");
+            self.mode = Mode::Working;
+        }
         progress |= self.advance_transaction(now)?;
         progress |= self.restore(now)?;
-        if self.mode == Mode::Working && self.transaction.ready() {
+        if self.mode == Mode::Working && self.transaction.ready() && now.monotonic >= self.resume_at {
             progress |= self.work(now)?;
         }
         progress |= self.close_if_due(now)?;
@@ -222,56 +285,84 @@ impl Worker {
         self.ownership = Some(ownership);
         self.announced.running = false;
         for task in tasks {
-            let state = match task.parked {
+            let mut state = match task.parked {
                 Some(state) => state,
                 None => open(&*self.seed.storage, task.id, &task.plan)?,
             };
-            self.restoring.push(Restoring::begin(state, task.inputs, now.monotonic));
+            state.cx.globals = self.seed.globals.clone();
+            let restoring = Restoring::begin(state, task.inputs, now.monotonic, &self.seed.transaction.troubles);
+            self.restoring.push(restoring);
         }
         Ok(())
     }
 
     fn restore(&mut self, now: Now) -> Result<bool, WorkerError> {
-        if self.restoring.is_empty() {
-            if !self.announced.running && self.ownership.is_some() && self.mode == Mode::Working {
-                self.announced.running = true;
-                self.fetcher = None;
-                self.tell(FromWorker::AllRunning);
-                return Ok(true);
-            }
-            return Ok(false);
-        }
         // No task processes before its stores are complete, and none starts while a transaction is being settled.
         if matches!(self.mode, Mode::Closing { park: true } | Mode::Fenced) {
             return Ok(false);
         }
-        let admin = self.seed.broker.admin();
-        let fetcher = match &mut self.fetcher {
-            Some(fetcher) => fetcher,
-            None => self.fetcher.insert(self.seed.broker.fetcher(Isolation::ReadCommitted, self.seed.wake.clone())?),
-        };
-        let mut progress = false;
-        let mut index = 0;
-        while index < self.restoring.len() {
-            // Each that asks has several calls under way, of which a client takes only so many.
-            if index >= RESTORING {
-                break;
+        let mut progress = self.heal(now)?;
+        if self.restoring.is_empty() {
+            if !self.ailing.is_empty() {
+                return Ok(progress);
             }
-            let (did, complete) = self.restoring[index].step(now, &*admin, &mut **fetcher)?;
-            progress |= did;
-            if complete {
-                let restored = self.restoring.swap_remove(index);
-                let mut running = restored.finish(self.seed.settings.rules.clone(), &self.budget)?;
-                for queue in &mut running.queues {
-                    queue.set_wake(self.seed.wake.clone());
+            self.fetcher = None;
+            if !self.announced.running && self.ownership.is_some() && self.mode == Mode::Working {
+                self.announced.running = true;
+                self.tell(FromWorker::AllRunning);
+                return Ok(true);
+            }
+            return Ok(progress);
+        }
+        if self.fetcher.is_none() {
+            self.fetcher = Some(self.seed.broker.fetcher(Isolation::ReadCommitted, self.seed.wake.clone())?);
+        }
+        let mut index = 0;
+        // Each that asks has several calls under way, of which a client takes only so many.
+        while index < self.restoring.len().min(RESTORING) {
+            match self.restore_one(index, now)? {
+                Restored::Waits(did) => {
+                    progress |= did;
+                    index += 1;
                 }
-                self.running.insert(running.task.id(), running);
-                progress = true;
-            } else {
-                index += 1;
+                // Another has taken its place.
+                Restored::Gone => progress = true,
             }
         }
         Ok(progress)
+    }
+
+    fn restore_one(&mut self, index: usize, now: Now) -> Result<Restored, WorkerError> {
+        let Some(fetcher) = &mut self.fetcher else { return Ok(Restored::Waits(false)) };
+        match self.restoring[index].step(now, &*self.admin, &mut **fetcher) {
+            Ok((did, false)) => return Ok(Restored::Waits(did)),
+            Ok((_, true)) => {}
+            Err(RestoreError::Task(error)) => {
+                let id = self.restoring[index].id();
+                let Some(fault) = error.storage().filter(|_| !self.is_past_help(id)) else {
+                    return Err(RestoreError::Task(error).into());
+                };
+                self.restoring_failed(index, fault, &error, now)?;
+                return Ok(Restored::Gone);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let restored = self.restoring.swap_remove(index);
+        let id = restored.id();
+        let mut running = match restored.finish(self.seed.settings.rules.clone(), &self.budget) {
+            Ok(running) => running,
+            // The partitions are no longer ours; the controller will say so.
+            Err(RestoreError::Broker { source, .. }) if source.class == ErrorClass::MemberFenced => {
+                return Ok(Restored::Gone);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.restored(id, now);
+        for queue in &mut running.queues {
+            queue.set_wake(self.seed.wake.clone());
+        }
+        self.running.insert(running.task.id(), running);
+        Ok(Restored::Gone)
     }
 
     fn deadline(&self, now: Now) -> Option<Monotonic> {
@@ -279,6 +370,7 @@ impl Worker {
         let idle = self.running.values().filter_map(|running| running.task.idle_deadline());
         let idle = idle.filter(|at| *at > now.monotonic);
         let restore = self.restoring.iter().filter_map(Restoring::deadline);
+        let timers = self.running.values().filter_map(|running| running.task.punctuation_deadline(now));
         // Control records at the end of a partition, and admin tickets, wake nobody.
         let busy = !self.running.is_empty() || !self.restoring.is_empty();
         let look = busy.then(|| now.monotonic.after(LOOK_AGAIN));
@@ -286,8 +378,11 @@ impl Worker {
             .into_iter()
             .chain(idle)
             .chain(restore)
+            .chain(timers)
             .chain(look)
             .chain(self.transaction.deadline())
+            .chain(self.next_opening())
+            .chain((self.resume_at > now.monotonic).then_some(self.resume_at))
             .chain(self.routes.deadline())
             .min()
     }

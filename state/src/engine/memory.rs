@@ -4,14 +4,17 @@
 //!  MemoryStorage (outlives the engines)  --open-->  MemoryEngine (owns the database)  --drop-->  back to the storage
 //! ```
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Change, Direction, Engine, FamilyId, KeyRange, Scan, Storage, is_empty};
 use crate::error::EngineError;
 
 type Family = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// Unsynced writes whose outcome is remembered.
+const HISTORY: usize = 64;
 
 /// Families are shared between the current and the synced state until one of them changes.
 type Families = BTreeMap<FamilyId, (Arc<str>, Arc<Family>)>;
@@ -20,6 +23,8 @@ type Families = BTreeMap<FamilyId, (Arc<str>, Arc<Family>)>;
 struct Database {
     families: Families,
     synced: Families,
+    /// What each write since the last sync led to, if that is kept.
+    unsynced: VecDeque<Families>,
     next: u32,
 }
 
@@ -45,6 +50,8 @@ struct Disk {
     slots: Mutex<BTreeMap<String, Slot>>,
     /// Writes that still succeed; negative without a fault.
     writes_left: AtomicI64,
+    /// Whether the state after each unsynced write is kept.
+    keeps_history: AtomicBool,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -84,6 +91,26 @@ impl MemoryStorage {
                 && lose_unsynced
             {
                 database.families = database.synced.clone();
+                database.unsynced.clear();
+            }
+        }
+    }
+
+    /// Remembers from now on what each write led to, for [`MemoryStorage::lose_suffix`]. It costs a copy per write.
+    pub fn keep_history(&self) {
+        self.disk.keeps_history.store(true, Ordering::Relaxed);
+    }
+
+    /// What the loss of power does to the closed databases: of the writes since the last sync each keeps a prefix. `keep`
+    /// is told how many there are and answers how many stay. Needs [`MemoryStorage::keep_history`].
+    pub fn lose_suffix(&self, mut keep: impl FnMut(usize) -> usize) {
+        for slot in lock(&self.disk.slots).values_mut() {
+            let Slot::Closed(database) = slot else { continue };
+            let kept = keep(database.unsynced.len()).min(database.unsynced.len());
+            if kept < database.unsynced.len() {
+                let before = kept.checked_sub(1).and_then(|last| database.unsynced.get(last));
+                database.families = before.unwrap_or(&database.synced).clone();
+                database.unsynced.truncate(kept);
             }
         }
     }
@@ -155,6 +182,21 @@ impl MemoryEngine {
         self.database.families.get(&id).map(|(_, family)| &**family).ok_or_else(|| self.no_such_family(id))
     }
 
+    /// After a write.
+    fn remember(&mut self) {
+        if let Some((disk, _)) = &self.home
+            && disk.keeps_history.load(Ordering::Relaxed)
+        {
+            // What is older is taken to be on the disk: a log is not written behind for ever.
+            if self.database.unsynced.len() >= HISTORY
+                && let Some(oldest) = self.database.unsynced.pop_front()
+            {
+                self.database.synced = oldest;
+            }
+            self.database.unsynced.push_back(self.database.families.clone());
+        }
+    }
+
     fn no_such_family(&self, id: FamilyId) -> EngineError {
         let path = self.home.as_ref().map_or_else(|| "memory".to_owned(), |(_, task)| task.clone());
         EngineError::Io { action: "use of a dropped family", path, source: format!("family {}", id.0).into() }
@@ -183,12 +225,14 @@ impl Engine for MemoryEngine {
         let id = FamilyId(self.database.next);
         self.database.next += 1;
         self.database.families.insert(id, (name.into(), Arc::default()));
+        self.remember();
         Ok(id)
     }
 
     fn drop_family(&mut self, family: FamilyId) -> Result<(), EngineError> {
         self.check("dropping a family")?;
         self.database.families.remove(&family);
+        self.remember();
         Ok(())
     }
 
@@ -217,6 +261,10 @@ impl Engine for MemoryEngine {
         })
     }
 
+    fn approximate_len(&self, family: FamilyId) -> Result<u64, EngineError> {
+        Ok(self.family(family)?.len() as u64)
+    }
+
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
         self.check("writing")?;
         // All or nothing: every family is known before the first change is made.
@@ -235,6 +283,7 @@ impl Engine for MemoryEngine {
                 }
             }
         }
+        self.remember();
         Ok(())
     }
 
@@ -242,6 +291,7 @@ impl Engine for MemoryEngine {
         self.check("syncing")?;
         if self.home.is_some() {
             self.database.synced = self.database.families.clone();
+            self.database.unsynced.clear();
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //!
 //! An engine holds committed data only. What a transaction has not committed yet lives in the uncommitted layer above.
 
+#[cfg(feature = "rocksdb")]
+mod exit;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
@@ -53,7 +55,7 @@ pub enum Change<'a> {
 }
 
 /// Ordered key-value storage.
-pub trait Engine: Send {
+pub trait Engine: Send + Sync {
     /// The names of the families that exist.
     fn families(&self) -> Vec<String>;
 
@@ -86,6 +88,19 @@ pub trait Engine: Send {
     /// # Errors
     /// If the engine cannot read.
     fn scan(&self, family: FamilyId, range: KeyRange<'_>, direction: Direction) -> Result<Scan<'_>, EngineError>;
+
+    /// About how many entries a family has; counted by default.
+    ///
+    /// # Errors
+    /// If the engine cannot read.
+    fn approximate_len(&self, family: FamilyId) -> Result<u64, EngineError> {
+        let mut count = 0;
+        for entry in self.scan(family, (Bound::Unbounded, Bound::Unbounded), Direction::Forward)? {
+            entry?;
+            count += 1;
+        }
+        Ok(count)
+    }
 
     /// Applies all changes in one atomic write: after a crash either all of them are there or none.
     ///

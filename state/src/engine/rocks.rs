@@ -16,6 +16,7 @@ use rocksdb::{
     ReadOptions, WriteBatch, WriteOptions,
 };
 
+use super::exit::{self, Closing};
 pub use super::rocks_options::RocksSettings;
 use super::rocks_options::{Shared, write_options};
 use super::{Change, Direction, Engine, FamilyId, KeyRange, META_FAMILY, Scan, Storage, is_empty};
@@ -48,6 +49,10 @@ fn io(action: &'static str, path: &Path, source: impl Into<BoxError>) -> EngineE
     EngineError::Io { action, path: path.display().to_string(), source: source.into() }
 }
 
+fn exiting(action: &'static str, path: &Path) -> EngineError {
+    io(action, path, "the process is exiting")
+}
+
 fn classify(action: &'static str, path: &Path, error: rocksdb::Error) -> EngineError {
     match error.kind() {
         ErrorKind::Corruption => EngineError::Corrupted { path: path.display().to_string(), source: error.into() },
@@ -72,6 +77,7 @@ fn lock(dir: &Path) -> Result<File, EngineError> {
 impl Storage for RocksStorage {
     fn open(&self, task: &str) -> Result<Box<dyn Engine>, EngineError> {
         let path = self.root.join(task);
+        let _pass = exit::enter().ok_or_else(|| exiting("opening the database", &path))?;
         std::fs::create_dir_all(&path).map_err(|error| io("creating the directory", &path, error))?;
         let lock = lock(&path)?;
         let options = &self.shared.options;
@@ -80,14 +86,15 @@ impl Storage for RocksStorage {
         } else {
             vec![DEFAULT_COLUMN_FAMILY_NAME.to_owned()]
         };
+        exit::arm();
         let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = DB::open_cf_descriptors(options, &path, families)
             .map_err(|error| classify("opening the database", &path, error))?;
+        exit::arm();
         let families = (0..).map(FamilyId).zip(names).collect::<BTreeMap<_, _>>();
         let next = families.len() as u32;
-        let shared = Arc::clone(&self.shared);
-        let write_options = write_options();
-        Ok(Box::new(RocksEngine { db, families, next, path, write_options, batch_bytes: 0, shared, _lock: lock }))
+        let open = Closing::new(Open { db, shared: Arc::clone(&self.shared), _lock: lock });
+        Ok(Box::new(RocksEngine { open, families, next, path, write_options: write_options(), batch_bytes: 0 }))
     }
 
     fn destroy(&self, task: &str) -> Result<(), EngineError> {
@@ -116,17 +123,22 @@ impl Storage for RocksStorage {
     }
 }
 
-/// The database of one task. Fields drop in order: the database closes before its lock is released.
-struct RocksEngine {
+/// An open database. Fields drop in order: the database closes before its lock is released.
+struct Open {
     db: DB,
+    shared: Arc<Shared>,
+    _lock: File,
+}
+
+/// The database of one task.
+struct RocksEngine {
+    open: Closing<Open>,
     families: BTreeMap<FamilyId, String>,
     next: u32,
     path: PathBuf,
     write_options: WriteOptions,
     /// The size of the last batch: the next one is likely to be like it.
     batch_bytes: usize,
-    shared: Arc<Shared>,
-    _lock: File,
 }
 
 fn on_disk(name: &str) -> &str {
@@ -149,8 +161,17 @@ impl RocksEngine {
     fn family(&self, id: FamilyId) -> Result<&ColumnFamily, EngineError> {
         self.families
             .get(&id)
-            .and_then(|name| self.db.cf_handle(name))
+            .and_then(|name| self.open.db.cf_handle(name))
             .ok_or_else(|| io("use of a dropped family", &self.path, format!("family {}", id.0)))
+    }
+
+    /// What the engine was asked for must not be under way while the process ends.
+    fn enter(&self, action: &'static str) -> Result<exit::Pass, EngineError> {
+        exit::enter().ok_or_else(|| exiting(action, &self.path))
+    }
+
+    fn may_read(&self) -> Result<(), EngineError> {
+        if exit::may_read() { Ok(()) } else { Err(exiting("reading", &self.path)) }
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(rocksdb::Error) -> EngineError {
@@ -169,7 +190,9 @@ impl Engine for RocksEngine {
         if let Some((id, _)) = self.families.iter().find(|(_, known)| *known == name) {
             return Ok(*id);
         }
-        self.db.create_cf(name, &self.shared.options).map_err(self.failed("creating a family"))?;
+        let _pass = self.enter("creating a family")?;
+        let Open { db, shared, .. } = &mut *self.open;
+        db.create_cf(name, &shared.options).map_err(|error| classify("creating a family", &self.path, error))?;
         let id = FamilyId(self.next);
         self.next += 1;
         self.families.insert(id, name.to_owned());
@@ -178,13 +201,15 @@ impl Engine for RocksEngine {
 
     fn drop_family(&mut self, family: FamilyId) -> Result<(), EngineError> {
         let Some(name) = self.families.get(&family) else { return Ok(()) };
-        self.db.drop_cf(name).map_err(|error| classify("dropping a family", &self.path, error))?;
+        let _pass = exit::enter().ok_or_else(|| exiting("dropping a family", &self.path))?;
+        self.open.db.drop_cf(name).map_err(|error| classify("dropping a family", &self.path, error))?;
         self.families.remove(&family);
         Ok(())
     }
 
     fn get(&self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Result<bool, EngineError> {
-        let value = self.db.get_pinned_cf(self.family(family)?, key).map_err(self.failed("reading"))?;
+        self.may_read()?;
+        let value = self.open.db.get_pinned_cf(self.family(family)?, key).map_err(self.failed("reading"))?;
         if let Some(value) = &value {
             out.extend_from_slice(value);
         }
@@ -192,8 +217,10 @@ impl Engine for RocksEngine {
     }
 
     fn multi_get(&self, family: FamilyId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.may_read()?;
         let sorted = keys.is_sorted();
-        self.db
+        self.open
+            .db
             .batched_multi_get_cf(self.family(family)?, keys.iter().copied(), sorted)
             .into_iter()
             .map(|value| value.map(|value| value.map(|value| value.to_vec())).map_err(self.failed("reading")))
@@ -204,6 +231,7 @@ impl Engine for RocksEngine {
         if is_empty(&range) {
             return Ok(Box::new(std::iter::empty()));
         }
+        self.may_read()?;
         let family = self.family(family)?;
         let mut options = ReadOptions::default();
         match range.0 {
@@ -221,7 +249,14 @@ impl Engine for RocksEngine {
             Direction::Backward => IteratorMode::End,
         };
         let failed = self.failed("scanning");
-        Ok(Box::new(self.db.iterator_cf_opt(family, options, mode).map(move |entry| entry.map_err(&failed))))
+        Ok(Box::new(self.open.db.iterator_cf_opt(family, options, mode).map(move |entry| entry.map_err(&failed))))
+    }
+
+    fn approximate_len(&self, family: FamilyId) -> Result<u64, EngineError> {
+        let family = self.family(family)?;
+        self.may_read()?;
+        let estimate = self.open.db.property_int_value_cf(family, "rocksdb.estimate-num-keys");
+        estimate.map(Option::unwrap_or_default).map_err(self.failed("counting"))
     }
 
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
@@ -240,16 +275,19 @@ impl Engine for RocksEngine {
             }
         }
         let bytes = batch.size_in_bytes();
-        self.db.write_opt(batch, &self.write_options).map_err(self.failed("writing"))?;
+        let _pass = self.enter("writing")?;
+        self.open.db.write_opt(batch, &self.write_options).map_err(self.failed("writing"))?;
         self.batch_bytes = bytes;
         Ok(())
     }
 
     /// Writes the memtables out as well: a database that was synced last opens without replaying its log.
     fn sync(&mut self) -> Result<(), EngineError> {
-        let families: Vec<&ColumnFamily> = self.families.values().filter_map(|name| self.db.cf_handle(name)).collect();
-        let flushed = self.db.flush_cfs_opt(&families, &FlushOptions::default());
-        flushed.and_then(|()| self.db.flush_wal(true)).map_err(self.failed("syncing"))
+        let _pass = self.enter("syncing")?;
+        let families: Vec<&ColumnFamily> =
+            self.families.values().filter_map(|name| self.open.db.cf_handle(name)).collect();
+        let flushed = self.open.db.flush_cfs_opt(&families, &FlushOptions::default());
+        flushed.and_then(|()| self.open.db.flush_wal(true)).map_err(self.failed("syncing"))
     }
 }
 

@@ -74,6 +74,28 @@ fn a_killed_process_loses_nothing_and_a_lost_machine_what_was_not_synced() {
 }
 
 #[test]
+fn a_loss_of_power_leaves_a_prefix_of_the_unsynced_writes() {
+    for kept in 0..=3 {
+        let storage = MemoryStorage::new();
+        storage.keep_history();
+        let mut engine = storage.open("0_0").unwrap();
+        let family = engine.open_family("s").unwrap();
+        engine.sync().unwrap();
+        for key in [b"1", b"2", b"3"] {
+            put(&mut *engine, family, key, b"v").unwrap();
+        }
+        drop(engine);
+        storage.lose_suffix(|writes| {
+            assert_eq!(writes, 3);
+            kept
+        });
+        let mut engine = storage.open("0_0").unwrap();
+        let family = engine.open_family("s").unwrap();
+        assert_eq!(all(&*engine, family, Direction::Forward).len(), kept);
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_the_write_and_changes_nothing() {
     let storage = MemoryStorage::new();
     let mut engine = storage.open("0_0").unwrap();

@@ -3,6 +3,7 @@
 //! Whether a null is possible is part of the type: `String` refuses a null, `Option<String>` takes it as `None`.
 
 mod bincode;
+pub(crate) mod buffered;
 mod json;
 mod option;
 mod primitive;

@@ -7,6 +7,9 @@
 //! ```
 //! A value is in one of three states: clean (as below), dirty (newer than below), lent (moved out; below has it).
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use hashbrown::HashTable;
 
 use super::CacheBudget;
@@ -45,6 +48,8 @@ pub(super) struct Cache<V> {
     free: Vec<u32>,
     used: List,
     updated: List,
+    /// The entries in the order of their keys, in stores that look for ranges of keys at every record.
+    sorted: Option<BTreeMap<Box<[u8]>, u32>>,
     /// Counts updates.
     clock: u64,
     /// What all entries weigh.
@@ -63,9 +68,16 @@ impl<V> Cache<V> {
             free: Vec::new(),
             used: List::default(),
             updated: List::default(),
+            sorted: None,
             clock: 0,
             held: 0,
         }
+    }
+
+    /// Keeps the entries in the order of their keys from now on: [`Cache::between`] then costs what it finds.
+    pub(super) fn sort(&mut self) {
+        let entries = self.slots.iter().zip(0u32..).filter(|(slot, _)| !slot.key.is_empty());
+        self.sorted = Some(entries.map(|(slot, index)| (slot.key.clone(), index)).collect());
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
@@ -117,6 +129,9 @@ impl<V> Cache<V> {
         };
         let slots = &self.slots;
         self.table.insert_unique(hash, index, |&index| slots[index as usize].hash);
+        if let Some(sorted) = &mut self.sorted {
+            sorted.insert(key.into(), index);
+        }
         self.used.push(&mut self.slots, index, |slot| &mut slot.used);
         self.held += weight;
         self.budget.add(weight);
@@ -144,6 +159,9 @@ impl<V> Cache<V> {
         self.clean(index);
         self.used.remove(&mut self.slots, index, |slot| &mut slot.used);
         let slot = &mut self.slots[index as usize];
+        if let Some(sorted) = &mut self.sorted {
+            sorted.remove(&slot.key);
+        }
         slot.key = Box::default();
         slot.value = None;
         slot.record = None;
@@ -198,6 +216,19 @@ impl<V> Cache<V> {
         let next = |index: u32| (index != NONE).then_some(index);
         std::iter::successors(next(self.updated.first), move |&index| next(self.slots[index as usize].updated.next))
             .map(|index| &self.slots[index as usize])
+    }
+
+    /// The entries between two keys, both included, in the order of their keys; only the dirty ones, and in no order,
+    /// unless the cache is sorted.
+    pub(super) fn between<'a>(&'a self, first: &'a [u8], last: &'a [u8]) -> Box<dyn Iterator<Item = &'a Slot<V>> + 'a> {
+        let Some(sorted) = &self.sorted else {
+            return Box::new(self.dirty().filter(move |slot| *slot.key >= *first && *slot.key <= *last));
+        };
+        if first > last {
+            return Box::new(std::iter::empty());
+        }
+        let found = sorted.range::<[u8], _>((Bound::Included(first), Bound::Included(last)));
+        Box::new(found.map(|(_, index)| self.slot(*index)))
     }
 
     /// Puts a lent value back, unless the entry has changed in the meantime.

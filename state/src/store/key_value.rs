@@ -11,7 +11,7 @@ use super::typed::{Typed, Update};
 use super::{CacheBudget, Flushed, Stamped, StoreId, StoreSpec};
 use crate::context::HasState;
 use crate::engine::{Direction, KeyRange};
-use crate::error::StateError;
+use crate::error::{SerdeError, StateError};
 use crate::key_order::prefix_end;
 use crate::merge::Merge;
 use crate::model::Timestamp;
@@ -81,6 +81,20 @@ impl<K, V> KeyValue<K, V> {
     pub fn read(&mut self, cx: &mut impl HasState, key: &K) -> Result<Option<Stamped<&V>>, StateError> {
         self.begin(key)?;
         self.typed.read(cx.state())
+    }
+
+    /// The value of a key that was valid at a time, in a versioned store; others give the value they have.
+    ///
+    /// # Errors
+    /// As [`KeyValue::get`].
+    pub fn read_as_of(
+        &mut self,
+        cx: &mut impl HasState,
+        key: &K,
+        as_of: Timestamp,
+    ) -> Result<Option<Stamped<&V>>, StateError> {
+        self.begin(key)?;
+        self.typed.read_as_of(cx.state(), as_of)
     }
 
     /// Moves the value of a key out of the store, to be replaced by [`KeyValue::put_taken`] (or put back as it was).
@@ -161,8 +175,8 @@ impl<K, V> KeyValue<K, V> {
     pub fn take_dirty(&mut self, cx: &mut impl HasState, need_old: bool) -> Result<Option<Flushed<K, V>>, StateError> {
         let Some(update) = self.typed.take_dirty(cx.state(), need_old, true)? else { return Ok(None) };
         let key = self.decode_key()?;
-        let Update { new, old, timestamp, record, lent } = update;
-        Ok(Some(Flushed { key, new, old, timestamp, record, lent }))
+        let Update { new, old, timestamp, record, latest, lent } = update;
+        Ok(Some(Flushed { key, new, old, timestamp, record, latest, lent }))
     }
 
     /// Gives a forwarded update back, so that its value stays in the cache.
@@ -185,11 +199,15 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If the store cannot be read or a key cannot be encoded.
     pub fn range<'a>(
-        &'a mut self,
+        &mut self,
         cx: &'a mut impl HasState,
         (from, to): (Option<&K>, Option<&K>),
         direction: Direction,
-    ) -> Result<Entries<'a, K, V>, StateError> {
+    ) -> Result<Entries<'a, K, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
         let encode = |key: Option<&K>| match key {
             Some(key) => {
                 let mut bytes = Vec::new();
@@ -207,11 +225,11 @@ impl<K, V> KeyValue<K, V> {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn all<'a>(
-        &'a mut self,
-        cx: &'a mut impl HasState,
-        direction: Direction,
-    ) -> Result<Entries<'a, K, V>, StateError> {
+    pub fn all<'a>(&mut self, cx: &'a mut impl HasState, direction: Direction) -> Result<Entries<'a, K, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
         self.entries(cx, (Bound::Unbounded, Bound::Unbounded), direction)
     }
 
@@ -220,36 +238,64 @@ impl<K, V> KeyValue<K, V> {
     /// # Errors
     /// If the store cannot be read.
     pub fn prefix<'a>(
-        &'a mut self,
+        &mut self,
         cx: &'a mut impl HasState,
         prefix: &[u8],
         direction: Direction,
-    ) -> Result<Entries<'a, K, V>, StateError> {
+    ) -> Result<Entries<'a, K, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
         let end = prefix_end(prefix);
         self.entries(cx, (Bound::Included(prefix), end.as_ref().map(Vec::as_slice)), direction)
     }
 
+    /// About how many entries there are, those held back in the cache not counted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn approximate_count(&self, cx: &mut impl HasState) -> Result<u64, StateError> {
+        cx.state().stores.approximate_count(self.typed.id())
+    }
+
+    /// Whether a key is what its serde writes as null: no store has such a key.
+    ///
+    /// # Errors
+    /// If it is.
+    fn refuse_null(&self, key: &K) -> Result<(), StateError> {
+        if self.key.is_null(key) {
+            return Err(self.typed.serde_error("key", SerdeError::new("a key", "found null")));
+        }
+        Ok(())
+    }
+
     fn entries<'a>(
-        &'a mut self,
+        &mut self,
         cx: &'a mut impl HasState,
         range: KeyRange<'_>,
         direction: Direction,
-    ) -> Result<Entries<'a, K, V>, StateError> {
+    ) -> Result<Entries<'a, K, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
         let mut overlay = self.typed.overlay(|key| RangeBounds::<[u8]>::contains(&range, key))?;
         if direction == Direction::Backward {
             overlay.reverse();
         }
         let base = cx.state().stores.scan(self.typed.id(), range, direction)?;
         let entries = Merge::new(overlay.into_iter(), base, direction);
-        let this: &'a Self = self;
+        let (keys, values) = (self.key.clone(), self.typed.decoder());
         Ok(Box::new(entries.map(move |entry| {
             let (key, value) = entry?;
-            let key = this.key.decode(Some(&key)).map_err(|source| this.typed.serde_error("key", source))?;
-            Ok((key, this.typed.decode_entry(&value)?))
+            let key = keys.decode(Some(&key)).map_err(|source| values.serde_error("key", source))?;
+            Ok((key, values.decode(&value)?))
         })))
     }
 
     fn begin(&mut self, key: &K) -> Result<(), StateError> {
+        self.refuse_null(key)?;
         self.typed.begin();
         let encoded = self.key.encode(key, &mut self.typed.key);
         encoded.map_err(|source| self.typed.serde_error("key", source))

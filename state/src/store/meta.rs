@@ -4,7 +4,7 @@
 //!  "format"      version (1)
 //!  "m/<store>"   topic id (16) | position (8) | applied at (8)
 //!  "t/<store>"   observed stream time (8) | last sequence number (4)
-//!  "k/<store>"   kind (1) | segment interval (8), for windows
+//!  "k/<store>"   kind (1) | segment interval (8), for windows and sessions | order (1), unless by key
 //! ```
 
 use crate::commit::ChangelogMark;
@@ -12,7 +12,7 @@ use crate::engine::{Engine, FamilyId};
 use crate::error::{EngineError, StateError};
 use crate::model::{Position, Timestamp, TopicId};
 
-use super::{StoreKind, StoreSpec};
+use super::{SegmentOrder, StoreKind, StoreSpec};
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const FORMAT: [u8; 1] = [1];
@@ -74,16 +74,28 @@ pub(super) fn decode_times(bytes: &[u8]) -> Option<Times> {
     Some(Times { observed: i64::from_be_bytes(*observed), sequence: u32::from_be_bytes(sequence) })
 }
 
+/// The bit of a store's tag that says that its values have headers.
+const HEADERS: u8 = 0x40;
+
 /// What must not change under a store's data: another layout would be read as nonsense.
-pub(super) fn encode_shape(kind: StoreKind) -> Vec<u8> {
-    let (tag, shape) = match kind {
+pub(super) fn encode_shape(spec: &StoreSpec) -> Vec<u8> {
+    let (tag, segments) = match spec.kind {
         StoreKind::KeyValue => (0, None),
         StoreKind::TimestampedKeyValue => (1, None),
-        StoreKind::Window(shape) => (2, Some(shape)),
-        StoreKind::TimestampedWindow(shape) => (3, Some(shape)),
+        StoreKind::Window(shape) => (2, Some((shape.segment_interval, shape.order))),
+        StoreKind::TimestampedWindow(shape) => (3, Some((shape.segment_interval, shape.order))),
+        StoreKind::Session(shape) => (4, Some((shape.segment_interval, shape.order))),
+        StoreKind::TimeOrderedBuffer => (5, None),
+        StoreKind::VersionedKeyValue(shape) => (10, Some((shape.segment_interval, SegmentOrder::ByKey))),
     };
-    let mut bytes = vec![tag];
-    bytes.extend(shape.iter().flat_map(|shape| shape.segment_interval.to_be_bytes()));
+    let mut bytes = vec![if spec.has_headers() { tag | HEADERS } else { tag }];
+    if let Some((interval, order)) = segments {
+        bytes.extend(interval.to_be_bytes());
+        bytes.extend(match order {
+            SegmentOrder::ByKey => None,
+            SegmentOrder::ByTime { indexed } => Some(1 + u8::from(indexed)),
+        });
+    }
     bytes
 }
 

@@ -33,6 +33,8 @@ pub struct Flushed<K, V> {
     pub timestamp: Timestamp,
     /// The record that caused the update: what the nodes below are to see as the current record.
     pub record: RecordContext,
+    /// Whether the store has nothing newer for the key; only a versioned store may say no.
+    pub latest: bool,
     /// Where the value came from in the cache.
     pub(crate) lent: Option<Lent>,
 }

@@ -6,22 +6,32 @@
 //!                 restore: changelog records ──────────────────→ engine: data + mark, one write
 //! ```
 
+mod buffer;
 mod commit;
 mod key_value;
 mod open;
 mod restore;
 #[cfg(test)]
+mod segment_tests;
+mod session;
+#[cfg(test)]
 mod tests;
+mod versioned;
 mod window;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
+pub use self::buffer::log_buffer;
 pub use self::key_value::StoreScan;
-use super::segments::Segments;
-use super::{StoreId, StoreKind, StoreSpec};
+pub use self::versioned::Placed;
+use super::segments::{Segments, Spans};
+use super::time_buffer::TimeBuffer;
+use super::{StoreId, StoreSpec};
 use crate::commit::ChangelogMark;
-use crate::engine::{Engine, FamilyId, MemoryEngine};
+use crate::engine::{Direction, Engine, FamilyId, MemoryEngine};
 use crate::error::{EngineError, StateError};
+use crate::model::Timestamp;
 use crate::uncommitted::Uncommitted;
 
 /// Index of the engine of durable stores.
@@ -31,14 +41,20 @@ const MEMORY: usize = 1;
 
 /// What a store is made of.
 enum Body {
-    KeyValue { family: FamilyId, layer: Uncommitted },
+    KeyValue {
+        family: FamilyId,
+        layer: Uncommitted,
+    },
+    /// Windows or sessions.
     Window(Segments),
+    Buffer(TimeBuffer),
 }
 
 struct Store {
     name: Arc<str>,
     engine: usize,
     timestamped: bool,
+    headers: bool,
     mark: Option<ChangelogMark>,
     body: Body,
 }
@@ -73,14 +89,14 @@ impl Store {
     fn key_value(&self) -> Result<(FamilyId, &Uncommitted), StateError> {
         match &self.body {
             Body::KeyValue { family, layer } => Ok((*family, layer)),
-            Body::Window(_) => Err(self.wrong_kind("key-value")),
+            Body::Window(_) | Body::Buffer(_) => Err(self.wrong_kind("key-value")),
         }
     }
 
     fn window(&self) -> Result<&Segments, StateError> {
         match &self.body {
             Body::Window(segments) => Ok(segments),
-            Body::KeyValue { .. } => Err(self.wrong_kind("window")),
+            Body::KeyValue { .. } | Body::Buffer(_) => Err(self.wrong_kind("window or session")),
         }
     }
 }
@@ -103,6 +119,36 @@ impl TaskStores {
     /// The store of this name.
     pub fn id(&self, name: &str) -> Option<StoreId> {
         self.specs.iter().position(|spec| &*spec.name == name).map(|index| StoreId(index as u32))
+    }
+
+    /// Everything that can be read of a store: of a key-value store in the order of its keys, of a window or session
+    /// store by segment and what has not expired, of a versioned store the latest values, of a buffer nothing.
+    ///
+    /// # Errors
+    /// If the engine cannot read.
+    pub fn all(&mut self, store: StoreId) -> Result<StoreScan<'_>, StateError> {
+        let ever = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+        match &self.store(store)?.body {
+            Body::KeyValue { .. } => self.scan(store, (Bound::Unbounded, Bound::Unbounded), Direction::Forward),
+            Body::Window(_) if self.is_versioned(store) => self.versioned_scan(store),
+            Body::Window(segments) if segments.shape.spans == Spans::Windows => {
+                self.window_fetch_all(store, ever, Direction::Forward)
+            }
+            Body::Window(_) => self.session_find_keys(store, (None, None), ever, Direction::Forward),
+            Body::Buffer(_) => Ok(Box::new(std::iter::empty())),
+        }
+    }
+
+    /// The key by which the store's engine finds the value of `key`: another one where windows are laid out by time.
+    ///
+    /// # Errors
+    /// If there is no such store.
+    pub fn stored_key(&self, store: StoreId, key: &[u8]) -> Result<Vec<u8>, StateError> {
+        let stored = match &self.store(store)?.body {
+            Body::Window(segments) => segments.shape.stored(key),
+            Body::KeyValue { .. } | Body::Buffer(_) => None,
+        };
+        Ok(stored.map_or_else(|| key.to_vec(), std::borrow::Cow::into_owned))
     }
 
     /// How far the store's committed content has come along its changelog; `None` for an empty store.
@@ -145,9 +191,4 @@ impl TaskStores {
 
 fn unknown(id: StoreId) -> StateError {
     StateError::Format { store: format!("number {}", id.0), reason: "the task has no such store".into() }
-}
-
-/// The shape of a window store.
-fn is_timestamped(kind: StoreKind) -> bool {
-    matches!(kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_))
 }

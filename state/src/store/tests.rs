@@ -19,6 +19,7 @@ fn spec(kind: StoreKind, cached: bool) -> StoreSpec {
         persistence: Persistence::Durable,
         changelog: Changelog::Topic(BTreeMap::new()),
         cached,
+        headers: false,
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! [`TaskStores`]: super::TaskStores
 
-use super::cache::{Cache, State};
+use super::cache::{Cache, Slot, State};
+use super::segments::SegmentShape;
 use super::stamped::Lent;
-use super::{CacheBudget, Changelog, Stamped, StoreId, StoreKind, StoreSpec};
-use crate::changelog::split_timestamped;
+use super::{CacheBudget, Changelog, Placed, Stamped, StoreId, StoreKind, StoreSpec, Version};
+use crate::changelog::{push_headers, push_timestamped, split_headers, split_timestamped};
 use crate::context::StateContext;
 use crate::error::{SerdeError, StateError};
-use crate::key_order::split_window_key;
 use crate::model::{Headers, RecordContext, RecordMeta, Timestamp};
 use crate::serdes::SerdeRef;
 use crate::uncommitted::Written;
@@ -41,6 +41,7 @@ pub(super) struct Update<V> {
     pub(super) old: Option<V>,
     pub(super) timestamp: Timestamp,
     pub(super) record: RecordContext,
+    pub(super) latest: bool,
     pub(super) lent: Option<Lent>,
 }
 
@@ -49,7 +50,12 @@ pub(super) struct Typed<V> {
     name: std::sync::Arc<str>,
     serde: SerdeRef<V>,
     timestamped: bool,
-    window: bool,
+    /// Values have headers before their timestamps.
+    headers: bool,
+    /// Values are read with the time from which they are valid before them, as those of a timestamped store.
+    versioned: bool,
+    /// Whether it is a store of windows or sessions.
+    segmented: bool,
     logged: bool,
     cache: Option<Cache<V>>,
     /// The encoded key of the current operation; a caller writes it before.
@@ -66,16 +72,70 @@ pub(super) struct Typed<V> {
     mean: usize,
 }
 
+/// Reads values of a store without borrowing it, for scans that the store outlives or not.
+pub(super) struct Decoder<V> {
+    name: std::sync::Arc<str>,
+    serde: SerdeRef<V>,
+    timestamped: bool,
+    headers: bool,
+}
+
+impl<V> Decoder<V> {
+    pub(super) fn serde_error(&self, what: &'static str, source: SerdeError) -> StateError {
+        StateError::Serde { store: self.name.to_string(), what, source }
+    }
+
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<Stamped<V>, StateError> {
+        let (timestamp, bytes) = split(&self.name, (self.timestamped, self.headers), bytes)?;
+        let value = self.serde.decode(Some(bytes)).map_err(|source| self.serde_error("value", source))?;
+        Ok(Stamped { value, timestamp })
+    }
+}
+
+const STAMPED: &str = "a timestamp (8 bytes) and a value";
+const HEADED: &str = "headers, a timestamp (8 bytes) and a value";
+
+/// A stored value taken apart into its time and the value's own bytes.
+fn split<'b>(
+    store: &str,
+    (timestamped, headers): (bool, bool),
+    bytes: &'b [u8],
+) -> Result<(Timestamp, &'b [u8]), StateError> {
+    if !timestamped {
+        return Ok((Timestamp::UNKNOWN, bytes));
+    }
+    let rest = if headers { split_headers(bytes).map(|(_, rest)| rest) } else { Some(bytes) };
+    rest.and_then(split_timestamped).ok_or_else(|| {
+        let found = format!("found {} bytes", bytes.len());
+        let source = SerdeError::new(if headers { HEADED } else { STAMPED }, found);
+        StateError::Serde { store: store.to_owned(), what: "value", source }
+    })
+}
+
+/// What comes before a stored value's own bytes. The operators of the DSL have no headers to keep, as those of Kafka
+/// Streams: the part is empty.
+fn push_stamp(out: &mut Vec<u8>, (timestamped, headers): (bool, bool), time: Timestamp) {
+    if headers {
+        push_headers(out, &NO_HEADERS);
+    }
+    if timestamped {
+        out.extend_from_slice(&time.millis().to_be_bytes());
+    }
+}
+
 impl<V> Typed<V> {
     pub(super) fn new(id: StoreId, spec: &StoreSpec, serde: SerdeRef<V>, budget: &CacheBudget) -> Self {
+        let versioned = matches!(spec.kind, StoreKind::VersionedKeyValue(_));
         Self {
             id,
             name: spec.name.clone(),
             serde,
-            timestamped: matches!(spec.kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_)),
-            window: matches!(spec.kind, StoreKind::Window(_) | StoreKind::TimestampedWindow(_)),
+            timestamped: spec.kind.is_timestamped(),
+            headers: spec.has_headers(),
+            versioned,
+            segmented: SegmentShape::of(spec.kind).is_some() && !versioned,
             logged: matches!(spec.changelog, Changelog::Topic(_)),
-            cache: (spec.cached && budget.limit() > 0).then(|| Cache::new(budget.clone())),
+            cache: (spec.cached && !versioned && budget.limit() > 0).then(|| Cache::new(budget.clone())),
             key: Vec::new(),
             value: Vec::new(),
             slot: None,
@@ -108,11 +168,43 @@ impl<V> Typed<V> {
     /// Reads the value of `self.key` below the cache into `self.value`.
     fn fetch(&mut self, cx: &StateContext) -> Result<bool, StateError> {
         self.value.clear();
-        if self.window {
+        if self.versioned {
+            let found = cx.stores.versioned_get(self.id, &self.key)?;
+            return Ok(self.found(found));
+        }
+        if self.segmented {
             cx.stores.window_get(self.id, &self.key, &mut self.value)
         } else {
             cx.stores.get(self.id, &self.key, &mut self.value)
         }
+    }
+
+    /// Takes a version over as if it had been read from a timestamped store.
+    fn found(&mut self, version: Option<Version<Vec<u8>>>) -> bool {
+        self.value.clear();
+        if let Some(version) = &version {
+            push_timestamped(&mut self.value, version.valid_from, &version.value);
+        }
+        version.is_some()
+    }
+
+    /// The value of `self.key` that was valid at a time; a store without versions gives the one it has.
+    pub(super) fn read_as_of(
+        &mut self,
+        cx: &mut StateContext,
+        as_of: Timestamp,
+    ) -> Result<Option<Stamped<&V>>, StateError> {
+        if !self.versioned {
+            return self.read(cx);
+        }
+        let found = cx.stores.versioned_get_as_of(self.id, &self.key, as_of)?;
+        if !self.found(found) {
+            return Ok(None);
+        }
+        let mut slot = self.slot.take();
+        let timestamp = self.decode(&self.value, &mut slot)?;
+        self.slot = slot;
+        Ok(self.slot.as_ref().map(|value| Stamped { value, timestamp }))
     }
 
     fn decode(&self, bytes: &[u8], slot: &mut Option<V>) -> Result<Timestamp, StateError> {
@@ -122,13 +214,13 @@ impl<V> Typed<V> {
     }
 
     fn split<'b>(&self, bytes: &'b [u8]) -> Result<(Timestamp, &'b [u8]), StateError> {
-        if !self.timestamped {
-            return Ok((Timestamp::UNKNOWN, bytes));
-        }
-        split_timestamped(bytes).ok_or_else(|| {
-            let found = format!("found {} bytes", bytes.len());
-            self.serde_error("value", SerdeError::new("a timestamp (8 bytes) and a value", found))
-        })
+        split(&self.name, (self.timestamped, self.headers), bytes)
+    }
+
+    /// What reads values of this store without borrowing it.
+    pub(super) fn decoder(&self) -> Decoder<V> {
+        let (timestamped, headers) = (self.timestamped, self.headers);
+        Decoder { name: self.name.clone(), serde: self.serde.clone(), timestamped, headers }
     }
 
     pub(super) fn decode_entry(&self, bytes: &[u8]) -> Result<Stamped<V>, StateError> {
@@ -141,12 +233,9 @@ impl<V> Typed<V> {
     fn cached(&mut self, cx: &StateContext) -> Result<Option<u32>, StateError> {
         let Some(cache) = &mut self.cache else { return Ok(None) };
         let Some(index) = cache.find(&self.key) else { return Ok(None) };
-        if self.window && cache.slot(index).state == State::Clean {
-            let start = split_window_key(&self.key).map_or(Timestamp::UNKNOWN, |parts| parts.start);
-            if !cx.stores.window_is_live(self.id, start)? {
-                cache.remove(index);
-                return Ok(None);
-            }
+        if self.segmented && cache.slot(index).state == State::Clean && !cx.stores.window_is_live(self.id, &self.key)? {
+            cache.remove(index);
+            return Ok(None);
         }
         Ok(Some(index))
     }
@@ -243,6 +332,17 @@ impl<V> Typed<V> {
         self.put_taken(cx, new, time)
     }
 
+    /// Sets the value of `self.key` from a time on, in a versioned store; answers what became of it.
+    pub(super) fn put_version(
+        &mut self,
+        cx: &mut StateContext,
+        new: Option<V>,
+        time: Timestamp,
+    ) -> Result<Placed, StateError> {
+        let new = self.normal(new);
+        self.write(cx, new.as_ref(), time, time)
+    }
+
     /// Sets the value of `self.key` with nobody to tell.
     pub(super) fn put(&mut self, cx: &mut StateContext, new: Option<Stamped<V>>) -> Result<(), StateError> {
         let time = new.as_ref().map_or(Timestamp::UNKNOWN, |new| new.timestamp);
@@ -256,7 +356,7 @@ impl<V> Typed<V> {
         }
         let new = self.normal(new);
         let record_time = cx.record.timestamp;
-        self.write(cx, new.as_ref(), time, record_time)
+        self.write(cx, new.as_ref(), time, record_time).map(drop)
     }
 
     /// Writes the value of `self.key` below the cache and to the changelog.
@@ -266,30 +366,63 @@ impl<V> Typed<V> {
         new: Option<&V>,
         time: Timestamp,
         record_time: Timestamp,
-    ) -> Result<(), StateError> {
+    ) -> Result<Placed, StateError> {
         self.value.clear();
-        let prefix = if self.timestamped { crate::changelog::TIMESTAMP_BYTES } else { 0 };
+        let mut prefix = 0;
         if let Some(new) = new {
-            if self.timestamped {
-                self.value.extend_from_slice(&time.millis().to_be_bytes());
-            }
+            push_stamp(&mut self.value, (self.timestamped, self.headers), time);
+            prefix = self.value.len();
             let encoded = self.serde.encode(new, &mut self.value);
             encoded.map_err(|source| self.serde_error("value", source))?;
             self.mean = (self.mean * 7 + self.value.len()) / 8;
         }
         let bytes = new.map(|_| &self.value[..]);
-        if self.window {
+        let mut placed = Placed::Latest;
+        if self.versioned {
+            // What is too old is not kept, but Kafka Streams logs it all the same.
+            placed = cx.stores.versioned_put(self.id, &self.key, bytes.map(|bytes| &bytes[prefix..]), time)?;
+        } else if self.segmented {
             // A window that has expired is not kept, but Kafka Streams logs it all the same.
             cx.stores.window_put(self.id, &self.key, bytes)?;
         } else {
             cx.stores.put(self.id, &self.key, bytes)?;
         }
+        let own = self.versioned || (self.timestamped && new.is_some());
+        let timestamp = if own { time } else { record_time };
+        self.log(cx, timestamp, bytes.map(|bytes| &bytes[prefix..]));
+        Ok(placed)
+    }
+
+    /// Adds a value under `self.key` to a plain window store without a cache; a `None` is only logged. The changelog record
+    /// has the headers.
+    pub(super) fn append(
+        &mut self,
+        cx: &mut StateContext,
+        value: Option<&V>,
+        headers: &Headers,
+    ) -> Result<(), StateError> {
+        self.value.clear();
+        if let Some(value) = value {
+            let encoded = self.serde.encode(value, &mut self.value);
+            encoded.map_err(|source| self.serde_error("value", source))?;
+            // A window that has expired is not kept, but Kafka Streams logs it all the same.
+            cx.stores.window_put(self.id, &self.key, Some(&self.value))?;
+        }
         if self.logged {
-            let timestamp = if self.timestamped && new.is_some() { time } else { record_time };
-            let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(timestamp) };
-            cx.changes.append(meta, &NO_HEADERS, Some(&self.key), bytes.map(|bytes| &bytes[prefix..]));
+            let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(cx.record.timestamp) };
+            cx.changes.append(meta, headers, Some(&self.key), value.map(|_| &self.value[..]));
         }
         Ok(())
+    }
+
+    /// Writes a record with `self.key` to the changelog, if there is one.
+    fn log(&self, cx: &mut StateContext, timestamp: Timestamp, value: Option<&[u8]>) {
+        if self.logged {
+            let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(timestamp) };
+            // A header-aware store logs the headers of a value, which are none, but a delete with those of its record.
+            let headers = if self.headers && value.is_none() { &cx.record.headers } else { &NO_HEADERS };
+            cx.changes.append(meta, headers, Some(&self.key), value);
+        }
     }
 
     /// Whether updates are to be handed out now.
@@ -318,7 +451,7 @@ impl<V> Typed<V> {
             self.key.clear();
             self.key.extend_from_slice(&slot.key);
             let (new, time, update) = (slot.value.take(), slot.timestamp, slot.update);
-            let record = slot.record.take().unwrap_or_else(|| cx.record.clone());
+            let mut record = slot.record.take().unwrap_or_else(|| cx.record.clone());
             if new.is_none() {
                 cache.remove(index);
             }
@@ -326,13 +459,18 @@ impl<V> Typed<V> {
             if skip_empty && new.is_none() && !found {
                 continue;
             }
-            self.write(cx, new.as_ref(), time, record.timestamp)?;
+            let record_time = record.timestamp;
+            // The changelog is to see the record that caused the update, as the nodes below will.
+            std::mem::swap(&mut cx.record, &mut record);
+            let written = self.write(cx, new.as_ref(), time, record_time);
+            std::mem::swap(&mut cx.record, &mut record);
+            written?;
             let lent = new.is_some().then_some(Lent { slot: index, update });
             if let (Some(cache), Some(_)) = (&mut self.cache, lent) {
                 cache.weigh(index, self.value.len());
             }
             let timestamp = if self.timestamped && new.is_some() { time } else { record.timestamp };
-            return Ok(Some(Update { new, old, timestamp, record, lent }));
+            return Ok(Some(Update { new, old, timestamp, record, latest: true, lent }));
         }
         self.round = None;
         if let Some(cache) = &mut self.cache {
@@ -357,8 +495,12 @@ impl<V> Typed<V> {
         let Some(Pending { new, time }) = self.pending.take() else { return Ok(None) };
         let (_, old) = self.old_value(cx, need_old, need_old)?;
         let record = cx.record.clone();
-        self.write(cx, new.as_ref(), time, record.timestamp)?;
-        Ok(Some(Update { new, old, timestamp: time, record, lent: None }))
+        let latest = match self.write(cx, new.as_ref(), time, record.timestamp)? {
+            Placed::Latest => true,
+            Placed::Until(_) => false,
+            Placed::TooOld => return Ok(None),
+        };
+        Ok(Some(Update { new, old, timestamp: time, record, latest, lent: None }))
     }
 
     fn old_value(&mut self, cx: &StateContext, decode: bool, look: bool) -> Result<(bool, Option<V>), StateError> {
@@ -385,18 +527,45 @@ impl<V> Typed<V> {
         Ok(())
     }
 
+    /// Makes [`Typed::overlay_between`] cost what it finds.
+    pub(super) fn sort_cache(&mut self) {
+        if let Some(cache) = &mut self.cache {
+            cache.sort();
+        }
+    }
+
     /// The dirty entries that `wanted` accepts by key, encoded and in the order of their keys.
     pub(super) fn overlay(&self, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Written>, StateError> {
+        self.encoded(self.cache.iter().flat_map(Cache::dirty).filter(|slot| wanted(&slot.key)))
+    }
+
+    /// The dirty entries between two keys (both included) that `wanted` accepts, encoded and in the order of their
+    /// keys. As in Kafka Streams, what has expired below is still found while the cache has it, if the cache is sorted.
+    pub(super) fn overlay_between(
+        &self,
+        cx: &StateContext,
+        first: &[u8],
+        last: &[u8],
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Written>, StateError> {
+        let found = self.cache.iter().flat_map(|cache| cache.between(first, last)).filter(|slot| wanted(&slot.key));
+        let expired = |slot: &Slot<V>| {
+            slot.state == State::Clean && cx.stores.window_is_live(self.id, &slot.key).is_ok_and(|live| !live)
+        };
+        self.encoded(found.filter(|slot| slot.state == State::Dirty || expired(slot)))
+    }
+
+    fn encoded<'a>(&self, dirty: impl Iterator<Item = &'a Slot<V>>) -> Result<Vec<Written>, StateError>
+    where
+        V: 'a,
+    {
         let mut entries = Vec::new();
-        let dirty = self.cache.iter().flat_map(Cache::dirty).filter(|slot| wanted(&slot.key));
         for slot in dirty {
             let value = match &slot.value {
                 None => None,
                 Some(value) => {
                     let mut bytes = Vec::new();
-                    if self.timestamped {
-                        bytes.extend_from_slice(&slot.timestamp.millis().to_be_bytes());
-                    }
+                    push_stamp(&mut bytes, (self.timestamped, self.headers), slot.timestamp);
                     let encoded = self.serde.encode(value, &mut bytes);
                     encoded.map_err(|source| self.serde_error("value", source))?;
                     Some(bytes.into_boxed_slice())

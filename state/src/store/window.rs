@@ -1,6 +1,8 @@
 //! Typed window stores: a value per key and window start, with the record cache in front. The flow is that of
 //! [`KeyValue`](super::KeyValue).
 
+mod duplicates;
+
 use std::collections::BTreeSet;
 
 use super::key_value::Entries;
@@ -8,8 +10,10 @@ use super::typed::{Typed, Update};
 use super::{CacheBudget, Flushed, Stamped, StoreId, StoreKind, StoreSpec};
 use crate::context::HasState;
 use crate::engine::{Direction, Entry};
-use crate::error::StateError;
-use crate::key_order::{push_window_suffix, split_window_key};
+use crate::error::{SerdeError, StateError};
+use crate::key_order::{
+    from_time_first_window_key, push_window_suffix, split_window_key, time_first_window_key, window_key,
+};
 use crate::merge::Merge;
 use crate::model::{Timestamp, Window, Windowed};
 use crate::serdes::SerdeRef;
@@ -31,9 +35,14 @@ impl<K, V> WindowStore<K, V> {
         let (size, duplicates) = match spec.kind {
             StoreKind::Window(shape) | StoreKind::TimestampedWindow(shape) => (shape.size, shape.retain_duplicates),
             // The first use of the store will say that it is of another kind.
-            StoreKind::KeyValue | StoreKind::TimestampedKeyValue => (0, false),
+            _ => (0, false),
         };
         Self { typed: Typed::new(id, spec, value, budget), key, size, duplicates, spare: None }
+    }
+
+    /// Makes the store ready for [`WindowStore::fetch`] at every record: the cache keeps its entries in order.
+    pub fn sort_cache(&mut self) {
+        self.typed.sort_cache();
     }
 
     /// Whether updates are held back in the record cache.
@@ -88,7 +97,21 @@ impl<K, V> WindowStore<K, V> {
         new: Option<V>,
         time: Timestamp,
     ) -> Result<(), StateError> {
-        self.begin(&key.key, key.window.start, 0)?;
+        self.update_at(cx, (&key.key, key.window.start), new, time)
+    }
+
+    /// As [`WindowStore::update`], of the window that starts at `start`.
+    ///
+    /// # Errors
+    /// As [`WindowStore::update`].
+    pub fn update_at(
+        &mut self,
+        cx: &mut impl HasState,
+        (key, start): (&K, Timestamp),
+        new: Option<V>,
+        time: Timestamp,
+    ) -> Result<(), StateError> {
+        self.begin(key, start, 0)?;
         self.typed.update(cx.state(), new, time)
     }
 
@@ -139,8 +162,8 @@ impl<K, V> WindowStore<K, V> {
             None => self.decode_key(raw.key)?,
         };
         let key = Windowed { key, window: self.window(raw.start) };
-        let Update { new, old, timestamp, record, lent } = update;
-        Ok(Some(Flushed { key, new, old, timestamp, record, lent }))
+        let Update { new, old, timestamp, record, latest, lent } = update;
+        Ok(Some(Flushed { key, new, old, timestamp, record, latest, lent }))
     }
 
     /// Gives a forwarded update back, so that its value stays in the cache.
@@ -163,16 +186,26 @@ impl<K, V> WindowStore<K, V> {
     /// # Errors
     /// If the store cannot be read or the key cannot be encoded.
     pub fn fetch<'a>(
-        &'a mut self,
+        &mut self,
         cx: &'a mut impl HasState,
         key: &K,
         times: (Timestamp, Timestamp),
         direction: Direction,
-    ) -> Result<Entries<'a, Windowed<K>, V>, StateError> {
-        let mut bytes = Vec::new();
-        let encoded = self.key.encode(key, &mut bytes);
-        encoded.map_err(|source| self.typed.serde_error("key", source))?;
-        let overlay = self.overlay(times, direction, |found| found == bytes)?;
+    ) -> Result<Entries<'a, Windowed<K>, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
+        let bytes = self.encode_key(key)?;
+        let bound = |time: Timestamp, sequence| window_key(&bytes, time.max(Timestamp::from_millis(0)), sequence);
+        let (first, last) = (bound(times.0, 0), bound(times.1, u32::MAX));
+        let mut overlay = self.typed.overlay_between(cx.state(), &first, &last, |found| {
+            let parts = split_window_key(found);
+            parts.is_some_and(|parts| (times.0..=times.1).contains(&parts.start) && parts.key == bytes)
+        })?;
+        if direction == Direction::Backward {
+            overlay.reverse();
+        }
         let base = cx.state().stores.window_fetch(self.typed.id(), &bytes, times, direction)?;
         Ok(self.entries(Merge::new(overlay.into_iter(), base, direction)))
     }
@@ -183,18 +216,83 @@ impl<K, V> WindowStore<K, V> {
     /// # Errors
     /// If the store cannot be read.
     pub fn fetch_all<'a>(
-        &'a mut self,
+        &mut self,
         cx: &'a mut impl HasState,
         times: (Timestamp, Timestamp),
         direction: Direction,
-    ) -> Result<Entries<'a, Windowed<K>, V>, StateError> {
-        let overlay = self.overlay(times, direction, |_| true)?;
+    ) -> Result<Entries<'a, Windowed<K>, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
+        self.fetch_keys(cx, (None, None), times, direction)
+    }
+
+    /// As [`WindowStore::fetch_all`], of the keys between two (both included, `None` is open).
+    ///
+    /// # Errors
+    /// If the store cannot be read or a key cannot be encoded.
+    pub fn fetch_keys<'a>(
+        &mut self,
+        cx: &'a mut impl HasState,
+        (first, last): (Option<&K>, Option<&K>),
+        times: (Timestamp, Timestamp),
+        direction: Direction,
+    ) -> Result<Entries<'a, Windowed<K>, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
+        let first = first.map(|key| self.encode_key(key)).transpose()?;
+        let last = last.map(|key| self.encode_key(key)).transpose()?;
+        let keys = (first.as_deref(), last.as_deref());
+        let within = |key: &[u8]| keys.0.is_none_or(|first| key >= first) && keys.1.is_none_or(|last| key <= last);
+        let overlay = self.overlay(times, direction, within)?;
         let hidden: BTreeSet<Box<[u8]>> = overlay.iter().map(|(key, _)| key.clone()).collect();
-        let base = cx.state().stores.window_fetch_all(self.typed.id(), times, direction)?;
+        let base = cx.state().stores.window_fetch_keys(self.typed.id(), keys, times, direction)?;
         // Segments come one after the other, so that the cache cannot be merged in by key alone.
         let base = base.filter(move |entry| entry.as_ref().map_or(true, |(key, _)| !hidden.contains(key)));
         let held = overlay.into_iter().filter_map(|(key, value)| Some(Ok((key, value?))));
         Ok(self.entries(held.chain(base)))
+    }
+
+    /// The values of all keys in windows that start between two times (both included), expired ones that are held
+    /// included, those held back in the cache too: by time, then by key; with `after`, only what comes after this window.
+    /// Only in a store that is laid out by time.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or is laid out by key.
+    pub fn fetch_held<'a>(
+        &mut self,
+        cx: &'a mut impl HasState,
+        times: (Timestamp, Timestamp),
+        after: Option<&Windowed<K>>,
+    ) -> Result<Entries<'a, Windowed<K>, V>, StateError>
+    where
+        K: 'static,
+        V: 'static,
+    {
+        let after =
+            after.map(|after| Ok::<_, StateError>(window_key(&self.encode_key(&after.key)?, after.window.start, 0)));
+        let after = after.transpose()?;
+        let by_time = |key: &[u8]| time_first_window_key(key).map(Vec::into_boxed_slice);
+        let overlay = self.overlay(times, Direction::Forward, |_| true)?;
+        let mut overlay: Vec<Written> =
+            overlay.into_iter().filter_map(|(key, value)| Some((by_time(&key)?, value))).collect();
+        if let Some(after) = after.as_deref().and_then(by_time) {
+            overlay.retain(|(key, _)| *key > after);
+        }
+        overlay.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let base = cx.state().stores.fetch_held(self.typed.id(), times, after.as_deref())?;
+        let base = base.filter_map(move |entry| match entry {
+            Ok((key, value)) => by_time(&key).map(|key| Ok((key, value))),
+            Err(error) => Some(Err(error)),
+        });
+        let merged = Merge::new(overlay.into_iter(), base, Direction::Forward);
+        Ok(self.entries(merged.filter_map(|entry| match entry {
+            Ok((key, value)) => from_time_first_window_key(&key).map(|key| Ok((key.into_boxed_slice(), value))),
+            Err(error) => Some(Err(error)),
+        })))
     }
 
     /// The entries held back in the cache that start between two times, in the order of a scan.
@@ -213,16 +311,28 @@ impl<K, V> WindowStore<K, V> {
         Ok(overlay)
     }
 
-    fn entries<'a>(
-        &'a self,
-        entries: impl Iterator<Item = Result<Entry, StateError>> + 'a,
-    ) -> Entries<'a, Windowed<K>, V> {
+    fn entries<'a>(&self, entries: impl Iterator<Item = Result<Entry, StateError>> + 'a) -> Entries<'a, Windowed<K>, V>
+    where
+        K: 'static,
+        V: 'static,
+    {
+        let (keys, values, size) = (self.key.clone(), self.typed.decoder(), self.size);
         Box::new(entries.map(move |entry| {
             let (key, value) = entry?;
             let raw = split_window_key(&key).ok_or(StateError::Unusable)?;
-            let key = Windowed { key: self.decode_key(raw.key)?, window: self.window(raw.start) };
-            Ok((key, self.typed.decode_entry(&value)?))
+            let key = keys.decode(Some(raw.key)).map_err(|source| values.serde_error("key", source))?;
+            Ok((Windowed { key, window: window(raw.start, size) }, values.decode(&value)?))
         }))
+    }
+
+    fn encode_key(&self, key: &K) -> Result<Vec<u8>, StateError> {
+        let mut bytes = Vec::new();
+        if self.key.is_null(key) {
+            return Err(self.typed.serde_error("key", SerdeError::new("a key", "found null")));
+        }
+        let encoded = self.key.encode(key, &mut bytes);
+        encoded.map_err(|source| self.typed.serde_error("key", source))?;
+        Ok(bytes)
     }
 
     fn decode_key(&self, bytes: &[u8]) -> Result<K, StateError> {
@@ -230,7 +340,7 @@ impl<K, V> WindowStore<K, V> {
     }
 
     fn window(&self, start: Timestamp) -> Window {
-        Window { start, end: Timestamp::from_millis(start.millis().saturating_add(self.size)) }
+        window(start, self.size)
     }
 
     fn begin(&mut self, key: &K, start: Timestamp, sequence: u32) -> Result<(), StateError> {
@@ -240,4 +350,8 @@ impl<K, V> WindowStore<K, V> {
         push_window_suffix(&mut self.typed.key, start, sequence);
         Ok(())
     }
+}
+
+fn window(start: Timestamp, size: i64) -> Window {
+    Window { start, end: Timestamp::from_millis(start.millis().saturating_add(size)) }
 }

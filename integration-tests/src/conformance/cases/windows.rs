@@ -62,11 +62,11 @@ pub(super) fn label(key: &Windowed<Text>) -> String {
     format!("{}@{}", show(&key.key), key.window.start)
 }
 
-fn texts(b: &StreamsBuilder) -> KGroupedStream<Text, Text> {
+pub(super) fn texts(b: &StreamsBuilder) -> KGroupedStream<Text, Text> {
     b.stream::<Text, Text>("in").group_by_key()
 }
 
 /// An output topic with windowed keys.
-fn windowed<V: DefaultSerde>(size: i64) -> Produced<Windowed<Text>, V> {
+pub(super) fn windowed<V: DefaultSerde>(size: i64) -> Produced<Windowed<Text>, V> {
     Produced::with(serdes::time_windowed(Text::serde(), Some(size)), V::serde())
 }

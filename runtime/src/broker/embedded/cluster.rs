@@ -15,7 +15,7 @@ use super::group::Group;
 use super::log::PartitionLog;
 use super::offsets::WaitingFetch;
 use super::topic::Topic;
-use super::transactions::Transactions;
+use super::transactions::{LateMarker, Transactions};
 use crate::clock::{Clock, Monotonic};
 
 /// What is to be done once the lock is released.
@@ -117,6 +117,11 @@ pub(super) struct Cluster {
     pub(super) fetches: Vec<WaitingFetch>,
     /// Clients whose heartbeats do not arrive.
     pub(super) muted: BTreeSet<Arc<str>>,
+    /// Clients whose members neither are heard nor hear.
+    pub(super) cut_off: BTreeSet<Arc<str>>,
+    /// How long after the end of a transaction each of its markers is written; `None` is at once.
+    pub(super) marker_delay: Option<Box<dyn Fn() -> Duration + Send>>,
+    pub(super) late_markers: Vec<LateMarker>,
     pub(super) outbox: Outbox,
     housekeeping_interval: Duration,
     housekept: Monotonic,
@@ -133,6 +138,9 @@ impl Cluster {
             groups: BTreeMap::new(),
             fetches: Vec::new(),
             muted: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
+            marker_delay: None,
+            late_markers: Vec::new(),
             outbox: Outbox::default(),
             housekeeping_interval,
             housekept: time.now,
@@ -143,12 +151,15 @@ impl Cluster {
     /// Does what is due by this clock: transaction and session timeouts, revocations nobody acknowledged, housekeeping.
     pub(super) fn advance(&mut self, clock: &dyn Clock) {
         let now = clock.monotonic();
+        // Records get the present, and the two clocks do not tick together.
+        self.time.wall = clock.wall().millis();
         // No timeout is finer than a millisecond, and this is called for every batch.
         if now.since(self.time.now) < Duration::from_millis(1) {
             return;
         }
-        self.time = Time { now, wall: clock.wall().millis() };
+        self.time.now = now;
         self.abort_overdue_transactions();
+        self.write_due_markers();
         for group in self.groups.values_mut() {
             group.advance(now, &self.topics, &mut self.outbox);
         }
@@ -174,6 +185,19 @@ impl Cluster {
         let since = (!arrive).then_some(self.time.now);
         for group in self.groups.values_mut() {
             group.mute(client, since);
+        }
+    }
+
+    /// Cuts the members of a client off, or lets them through again.
+    pub(super) fn set_cut_off(&mut self, client: &Arc<str>, cut_off: bool) {
+        if cut_off {
+            self.cut_off.insert(client.clone());
+        } else {
+            self.cut_off.remove(client);
+        }
+        self.set_heartbeats(client, !cut_off);
+        for group in self.groups.values_mut() {
+            group.wake_client(client, &mut self.outbox);
         }
     }
 

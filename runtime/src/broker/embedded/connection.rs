@@ -191,7 +191,7 @@ impl Connection {
         &self,
         kind: CallKind,
         about: Option<(&Arc<str>, i32)>,
-        effect: impl FnOnce(&mut Cluster) -> Result<T, BrokerError> + Send + 'static,
+        effect: impl Fn(&mut Cluster) -> Result<T, BrokerError> + Send + 'static,
     ) -> Ticket<T> {
         if let Err(dead) = self.check_alive(kind) {
             return Ticket::ready(Err(dead));
@@ -201,6 +201,10 @@ impl Connection {
             Fault::None => self.shared.with(effect),
             Fault::FailBefore(error) => Err(error),
             Fault::LoseAnswer => self.shared.with(effect).and_then(|_| Err(self.lost(kind))),
+            Fault::Twice => {
+                let _unseen = self.shared.with(&effect);
+                self.shared.with(effect)
+            }
             Fault::Hold => {
                 let answer = self.shared.with(effect);
                 return self.hold(info, move |_, completer| completer.complete(answer));
@@ -229,7 +233,7 @@ impl Connection {
         }
         let (fault, info) = self.fault(kind, about);
         match fault {
-            Fault::None => {
+            Fault::None | Fault::Twice => {
                 let (completer, ticket) = Ticket::pair(self.wake.clone());
                 self.shared.with(|cluster| effect(cluster, completer));
                 ticket

@@ -92,6 +92,9 @@ pub enum Fault {
     FailBefore(BrokerError),
     /// It has its effect; the answer is [`ErrorClass::Unknown`](super::super::ErrorClass::Unknown).
     LoseAnswer,
+    /// It reaches the broker twice, as a request does whose first answer was lost on the way; answered is the second.
+    /// Of no meaning for `Init`, `Committed`, `Leave` and those that heed only [`Fault::FailBefore`].
+    Twice,
     /// It has its effect at once; the answer comes when it is released.
     Hold,
     /// Effect and answer come when it is released.

@@ -294,6 +294,12 @@ impl Group {
         }
     }
 
+    /// Wakes a client's members: what they hear has changed.
+    pub(super) fn wake_client(&self, client: &str, outbox: &mut Outbox) {
+        let theirs = self.members.values().filter(|member| member.client == client);
+        outbox.wakes.extend(theirs.map(|member| member.wake.clone()));
+    }
+
     /// Wakes the members whose assignment may have waited for offsets to become stable.
     pub(super) fn offsets_settled(&self, outbox: &mut Outbox) {
         let waiting = self.members.values().filter(|member| member.phase == Phase::Owning { told: false });

@@ -49,13 +49,18 @@ pub(super) struct EmbeddedMember {
     standing: Standing,
     holds: bool,
     leaving: bool,
+    /// An acknowledgement that could not be sent yet.
+    unsent: bool,
 }
 
 impl EmbeddedMember {
     pub(super) fn join(connection: Connection, settings: MemberSettings) -> Self {
         let standing = Standing::Out;
-        let mut member = Self { connection, settings, id: "".into(), standing, holds: false, leaving: false };
-        member.rejoin();
+        let (holds, leaving, unsent) = (false, false, false);
+        let mut member = Self { connection, settings, id: "".into(), standing, holds, leaving, unsent };
+        if !member.is_cut_off() {
+            member.rejoin();
+        }
         member
     }
 
@@ -73,6 +78,23 @@ impl EmbeddedMember {
             group.join(joiner, time.now, topics, outbox)
         });
         self.standing = Standing::Joined;
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.connection.shared().with(|cluster| cluster.cut_off.contains(self.connection.client()))
+    }
+
+    fn send_acknowledgement(&mut self) {
+        if !self.connection.is_alive() {
+            return;
+        }
+        let in_time = self.connection.shared().with(|cluster| {
+            let Cluster { groups, topics, outbox, time, .. } = cluster;
+            let group = groups.get_mut(self.settings.group.as_str());
+            group.is_some_and(|group| group.acknowledge(&self.id, time.now, topics, outbox))
+        });
+        // Too late: the next poll tells of the loss.
+        self.holds &= !in_time;
     }
 
     fn news(&self) -> News {
@@ -102,8 +124,11 @@ impl EmbeddedMember {
 
 impl Member for EmbeddedMember {
     fn poll(&mut self) -> Option<MemberEvent> {
-        if !self.connection.is_alive() {
+        if !self.connection.is_alive() || self.is_cut_off() {
             return None;
+        }
+        if std::mem::take(&mut self.unsent) {
+            self.send_acknowledgement();
         }
         match self.standing {
             Standing::Ended => return None,
@@ -132,16 +157,11 @@ impl Member for EmbeddedMember {
     }
 
     fn acknowledge(&mut self) {
-        if !self.connection.is_alive() {
-            return;
+        if self.is_cut_off() {
+            self.unsent = true;
+        } else {
+            self.send_acknowledgement();
         }
-        let in_time = self.connection.shared().with(|cluster| {
-            let Cluster { groups, topics, outbox, time, .. } = cluster;
-            let group = groups.get_mut(self.settings.group.as_str());
-            group.is_some_and(|group| group.acknowledge(&self.id, time.now, topics, outbox))
-        });
-        // Too late: the next poll tells of the loss.
-        self.holds &= !in_time;
     }
 
     fn commit(&mut self, offsets: Vec<OffsetCommit>, ownership: &Ownership) -> Ticket<()> {
@@ -154,7 +174,7 @@ impl Member for EmbeddedMember {
         self.connection.call(CallKind::MemberCommit, about.as_ref().map(|(t, p)| (t, *p)), move |cluster| {
             cluster.check_commit(&group, &offsets, &ownership)?;
             if let Some(group) = cluster.groups.get_mut(&group) {
-                group.offsets.commit(None, offsets);
+                group.offsets.commit(None, offsets.clone());
             }
             Ok(())
         })

@@ -40,7 +40,10 @@ use std::time::Duration;
 pub use faults::{CallInfo, CallKind, Fault, Faults};
 pub use inspect::{LogRecord, OpenTransaction};
 
-use super::{Admin, Broker, BrokerError, Fetcher, Isolation, Member, MemberSettings, Producer, ProducerSettings, Wake};
+use super::{
+    Admin, Broker, BrokerError, Fetcher, Isolation, Member, MemberSettings, OffsetCommit, Producer, ProducerSettings,
+    Wake,
+};
 use crate::clock::Clock;
 use admin::EmbeddedAdmin;
 use cluster::Cluster;
@@ -117,6 +120,28 @@ impl EmbeddedBroker {
     /// Runs retention and compaction now, whatever the clock says.
     pub fn housekeep(&self) {
         self.shared.with(Cluster::housekeep);
+    }
+
+    /// Cuts the members with this `client_id` off from the group, or lets them through again: their heartbeats do not
+    /// arrive, they hear of nothing, and what they acknowledge arrives when they are let through. Their other calls are
+    /// for [`Faults`] to disturb.
+    pub fn set_cut_off(&self, client: &str, cut_off: bool) {
+        self.shared.with(|cluster| cluster.set_cut_off(&client.into(), cut_off));
+    }
+
+    /// From now on the markers of a transaction are written some time after its end was answered, as in Kafka: `delay`
+    /// says for each partition, and for the group's offsets, how long after. Its producer waits for them before its next
+    /// transaction.
+    pub fn set_late_markers(&self, delay: impl Fn() -> Duration + Send + 'static) {
+        self.shared.with(|cluster| cluster.marker_delay = Some(Box::new(delay)));
+    }
+
+    /// Commits offsets for a group past its members, as an operator's tool does.
+    ///
+    /// # Errors
+    /// If the broker does not take them.
+    pub fn alter_offsets(&self, group: &str, offsets: Vec<OffsetCommit>) -> Result<(), BrokerError> {
+        self.shared.with(|cluster| cluster.alter_offsets(group, offsets))
     }
 
     /// Compacts a topic now, its open segments included and whatever its `cleanup.policy`.

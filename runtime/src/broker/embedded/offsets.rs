@@ -87,6 +87,15 @@ impl Cluster {
         self.answer_fetches();
     }
 
+    /// Commits offsets for a group past its members.
+    pub(super) fn alter_offsets(&mut self, group: &str, offsets: Vec<OffsetCommit>) -> Result<(), BrokerError> {
+        check(&offsets, &self.topics)?;
+        if let Some(group) = self.groups.get_mut(group) {
+            group.offsets.commit(None, offsets);
+        }
+        Ok(())
+    }
+
     /// Answers the fetches whose offsets are stable now.
     pub(super) fn answer_fetches(&mut self) {
         for fetch in std::mem::take(&mut self.fetches) {

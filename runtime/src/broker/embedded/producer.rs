@@ -59,7 +59,11 @@ impl EmbeddedProducer {
                 self.unsettled = answer.as_ref().is_err_and(|error| error.class == ErrorClass::Unknown);
                 Ticket::ready(answer)
             }
-            None => ticket,
+            // An answer that comes late is an answer.
+            None => {
+                self.unsettled = false;
+                ticket
+            }
         }
     }
 }
@@ -119,10 +123,10 @@ impl Producer for EmbeddedProducer {
     fn flush(&mut self) -> Ticket<()> {
         let undelivered = self.undelivered.take();
         let who = self.identity.get().copied();
-        self.connection.call(CallKind::Flush, None, move |cluster| match (undelivered, who) {
+        self.connection.call(CallKind::Flush, None, move |cluster| match (&undelivered, who) {
             (Some(error), who) => {
-                who.into_iter().for_each(|who| cluster.doom(who, &error));
-                Err(error)
+                who.into_iter().for_each(|who| cluster.doom(who, error));
+                Err(error.clone())
             }
             (None, _) => Ok(()),
         })
@@ -138,7 +142,7 @@ impl Producer for EmbeddedProducer {
         let about = offsets.first().map(|commit| (commit.partition.topic.clone(), commit.partition.partition));
         let ownership = ownership.clone();
         self.connection.call(CallKind::SendOffsets, about.as_ref().map(|(t, p)| (t, *p)), move |cluster| {
-            cluster.send_offsets(who, &group, offsets, &ownership)
+            cluster.send_offsets(who, &group, offsets.clone(), &ownership)
         })
     }
 

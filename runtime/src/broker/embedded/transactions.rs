@@ -29,6 +29,24 @@ pub(super) enum Outcome {
     Aborted,
 }
 
+/// What a marker is written to.
+#[derive(Clone, Debug)]
+pub(super) enum MarkerTarget {
+    /// A partition, by the topic's slot.
+    Partition(usize, i32),
+    /// The offsets of a group.
+    Group(Arc<str>),
+}
+
+/// A marker of a transaction whose end is decided, that is not written yet.
+#[derive(Debug)]
+pub(super) struct LateMarker {
+    due: Monotonic,
+    producer: u32,
+    outcome: Outcome,
+    target: MarkerTarget,
+}
+
 /// A transactional id.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -99,6 +117,7 @@ impl Cluster {
         if self.transactions.slots[producer as usize].open {
             self.end_transaction(producer, Outcome::Aborted);
         }
+        self.write_markers_of(producer);
         let slot = &mut self.transactions.slots[producer as usize];
         slot.epoch += 1;
         (slot.timeout, slot.last) = (timeout, None);
@@ -106,6 +125,8 @@ impl Cluster {
     }
 
     pub(super) fn begin(&mut self, who: Identity) -> Result<(), BrokerError> {
+        // A client is told to wait until the markers of its last transaction are written.
+        self.write_markers_of(who.producer);
         let slot = self.transactions.current(who)?;
         if slot.open {
             return Err(slot.error(ErrorClass::Fatal, "begin", "one is open already"));
@@ -220,20 +241,56 @@ impl Cluster {
         (slot.open, slot.since, slot.doomed, slot.last) = (false, None, None, Some(outcome));
         let partitions = std::mem::take(&mut slot.partitions);
         let groups = std::mem::take(&mut slot.groups);
-        let kind = if outcome == Outcome::Committed { Kind::Commit } else { Kind::Abort };
-        for (topic, partition) in partitions {
-            if let Some(log) = self.topics.at_mut(topic).and_then(|topic| topic.partition_mut(partition)) {
-                log.end_transaction(producer, self.time.wall, kind);
-                log.news(&mut self.outbox.wakes);
-            }
-        }
-        for name in groups {
-            if let Some(group) = self.groups.get_mut(&name) {
-                group.offsets.end_transaction(producer, outcome == Outcome::Committed);
-                group.offsets_settled(&mut self.outbox);
+        let partitions = partitions.into_iter().map(|(topic, partition)| MarkerTarget::Partition(topic, partition));
+        let targets: Vec<MarkerTarget> = partitions.chain(groups.into_iter().map(MarkerTarget::Group)).collect();
+        for target in targets {
+            match &self.marker_delay {
+                None => self.write_marker(producer, outcome, target),
+                Some(delay) => {
+                    let due = self.time.now.after(delay());
+                    self.late_markers.push(LateMarker { due, producer, outcome, target });
+                }
             }
         }
         self.answer_fetches();
+    }
+
+    fn write_marker(&mut self, producer: u32, outcome: Outcome, target: MarkerTarget) {
+        match target {
+            MarkerTarget::Partition(topic, partition) => {
+                let kind = if outcome == Outcome::Committed { Kind::Commit } else { Kind::Abort };
+                if let Some(log) = self.topics.at_mut(topic).and_then(|topic| topic.partition_mut(partition)) {
+                    log.end_transaction(producer, self.time.wall, kind);
+                    log.news(&mut self.outbox.wakes);
+                }
+            }
+            MarkerTarget::Group(name) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.offsets.end_transaction(producer, outcome == Outcome::Committed);
+                    group.offsets_settled(&mut self.outbox);
+                }
+            }
+        }
+    }
+
+    fn write_markers(&mut self, which: impl Fn(&LateMarker) -> bool) {
+        if !self.late_markers.iter().any(&which) {
+            return;
+        }
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.late_markers).into_iter().partition(which);
+        self.late_markers = later;
+        now.into_iter().for_each(|marker| self.write_marker(marker.producer, marker.outcome, marker.target));
+        self.answer_fetches();
+    }
+
+    /// Writes the markers whose time has come.
+    pub(super) fn write_due_markers(&mut self) {
+        let now = self.time.now;
+        self.write_markers(|marker| marker.due <= now);
+    }
+
+    fn write_markers_of(&mut self, producer: u32) {
+        self.write_markers(|marker| marker.producer == producer);
     }
 
     /// Aborts what has been open for too long; its producer is fenced, as Kafka does.

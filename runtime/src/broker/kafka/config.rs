@@ -14,6 +14,10 @@ const PRODUCER_QUEUE_KIB: usize = 64 << 10;
 /// How long a record of a producer without transactions may wait to be acknowledged.
 pub(super) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long the answer to a request may take before it is asked again: as in Kafka's own client.
+const ANSWER: &str = "socket.timeout.ms";
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Settings on which correctness rests, or that have a place of their own.
 const OURS: &[(&str, &str)] = &[
     ("auto.offset.reset", "the runtime resolves resets, topic by topic"),
@@ -83,6 +87,15 @@ fn base(settings: &KafkaSettings, client_id: &str) -> ClientConfig {
     if !settings.properties.contains_key("reconnect.backoff.max.ms") {
         config.set("reconnect.backoff.max.ms", "1000");
     }
+    // The default takes a lost answer for lost after a minute.
+    if !settings.properties.contains_key(ANSWER) {
+        config.set(ANSWER, ANSWER_TIMEOUT.as_millis().to_string());
+    }
+    // Connections that are made on demand do not keep to the backoff while a call waits for them: a core is burned, with a
+    // thousand attempts a second, for as long as the brokers are gone.
+    if !settings.properties.contains_key("enable.sparse.connections") {
+        config.set("enable.sparse.connections", "false");
+    }
     // A commit is several small requests in a row; none is to wait for the acknowledgement of the one before.
     if !settings.properties.contains_key("socket.nagle.disable") {
         config.set("socket.nagle.disable", "true");
@@ -111,6 +124,12 @@ pub(super) fn producer(settings: &KafkaSettings, producer: &ProducerSettings) ->
     }
     if let Some(id) = &producer.transactional_id {
         let timeout = producer.transaction_timeout.as_millis().to_string();
+        // A request whose answer is lost is to be sent again while its transaction lives. (librdkafka's own choice is just
+        // before the end.)
+        if !settings.properties.contains_key(ANSWER) {
+            let answer = (producer.transaction_timeout / 3).clamp(Duration::from_secs(1), ANSWER_TIMEOUT);
+            config.set(ANSWER, answer.as_millis().to_string());
+        }
         config.set("transactional.id", id);
         // librdkafka allows no record to wait longer than its transaction.
         config.set("message.timeout.ms", &timeout);

@@ -62,7 +62,12 @@ impl Failure {
 impl From<KafkaError> for Failure {
     fn from(error: KafkaError) -> Self {
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        match error.rdkafka_error_code() {
+        let code = match &error {
+            // rdkafka does not count it among those with a code.
+            KafkaError::AdminOp(code) => Some(*code),
+            _ => error.rdkafka_error_code(),
+        };
+        match code {
             Some(code) => Self { fatal, ..Self::of(code) },
             None => Self { reason: error.to_string(), ..Self::of(Code::Fail) },
         }
@@ -76,6 +81,12 @@ impl From<KafkaError> for Failure {
 fn class_of_code(code: Code) -> Option<ErrorClass> {
     Some(match code {
         Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced => ErrorClass::ProducerFenced,
+        // Broker and client no longer agree on what this producer has sent. A new one begins anew.
+        Code::OutOfOrderSequenceNumber
+        | Code::UnknownProducerId
+        | Code::InvalidProducerIdMapping
+        | Code::InvalidTransactionalState
+        | Code::Inconsistent => ErrorClass::ProducerFenced,
         Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::AssignmentLost => {
             ErrorClass::MemberFenced
         }
@@ -123,5 +134,25 @@ fn class_of_condition(code: Code) -> ErrorClass {
         | Code::ConcurrentTransactions
         | Code::ThrottlingQuotaExceeded => ErrorClass::Retriable,
         _ => ErrorClass::Fatal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lost once: an instance, whose brokers were out of reach when it looked at its topics' settings.
+    #[test]
+    fn an_admin_call_that_cannot_reach_the_brokers_may_be_made_again() {
+        let failure = Failure::from(KafkaError::AdminOp(Code::BrokerTransportFailure));
+        assert_eq!(failure.class(), ErrorClass::Retriable);
+    }
+
+    #[test]
+    fn a_producer_that_broker_and_client_disagree_about_is_spent_whatever_the_flags_say() {
+        for code in [Code::OutOfOrderSequenceNumber, Code::UnknownProducerId, Code::InvalidTransactionalState] {
+            let failure = Failure { fatal: true, abortable: true, ..Failure::of(code) };
+            assert_eq!(failure.class(), ErrorClass::ProducerFenced, "{code:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! - Every queue of a partition holds up to its bound in bytes, and one fetch response more.
 
 mod admin;
+mod caller;
 mod config;
 mod consuming;
 mod end;

@@ -24,6 +24,9 @@ use crate::broker::{Batch, BrokerError, ErrorClass, PartitionQueue, Wake};
 /// How many batches of one queue may be held at a time. Each pins a fetch response.
 const BATCHES_OUT: usize = 64;
 
+/// How often in a row a client that reads elsewhere is sent back to where it should be.
+const STRAYS: u32 = 5;
+
 /// How long a seek waits for librdkafka's own thread, which does not talk to the broker for it.
 const SEEK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -54,6 +57,11 @@ pub(super) struct KafkaQueue {
     idle: bool,
     failed: Option<BrokerError>,
     lost_position: Option<BrokerError>,
+    /// What librdkafka takes for our position after an error, which it counts as the record at its offset. Until we are
+    /// there, its word is not to be had.
+    misled: Option<Position>,
+    /// How often in a row the client was sent back to our position.
+    strays: u32,
     wake: Wake,
     out: Arc<AtomicUsize>,
 }
@@ -84,6 +92,8 @@ impl KafkaQueue {
             idle: true,
             failed: None,
             lost_position: None,
+            misled: None,
+            strays: 0,
             wake,
             out,
         })
@@ -126,6 +136,21 @@ impl KafkaQueue {
         low.is_some_and(|low| low.number() > position)
     }
 
+    /// The client reads elsewhere than it was told to. It does so by itself where a broker refused an offset that is not ours
+    /// any more: the one from which an assignment begins, before the first seek, may have been deleted long ago, and the
+    /// answer to it comes when it will. Where our position is in the log, the client is sent back to it.
+    fn gone_astray(&mut self) {
+        let (low, high) = native::watermarks(self.consumer(), &self.name, self.partition.partition);
+        let in_log = low.zip(high).is_some_and(|(low, high)| (low..=high).contains(&self.position));
+        if in_log && self.strays < STRAYS {
+            self.strays += 1;
+            tracing::debug!(partition = %self.partition, position = %self.position, "the client is sent back");
+            self.set_right();
+        } else {
+            self.lose_position();
+        }
+    }
+
     fn lose_position(&mut self) {
         let (low, high) = native::watermarks(self.consumer(), &self.name, self.partition.partition);
         let show = |position: Option<Position>| position.map_or("?".to_owned(), |position| position.to_string());
@@ -136,18 +161,20 @@ impl KafkaQueue {
     /// Takes what waits, up to `max`, and moves the position; errors are kept for the next call.
     fn take(&mut self, max: usize) -> Option<Messages> {
         let mut messages = self.queue.drain(max);
-        if let Some(failure) = messages.take_failures() {
+        if let Some((failure, offset)) = messages.take_failures() {
             self.failed = Some(failure.error(self.call()));
+            self.misled = self.misled.max(Some(Position::after(Offset::new(offset))));
         }
         let jump = self.first_jump(&messages);
         if let Some(index) = jump {
             messages.truncate(index);
         }
         if messages.len() > 0 {
+            self.strays = 0;
             self.position = Position::after(Offset::new(messages.offset(messages.len() - 1)));
         }
         if jump.is_some() {
-            self.lose_position();
+            self.gone_astray();
         } else if self.queue.is_empty() {
             self.pass_control_records();
         }
@@ -156,11 +183,29 @@ impl KafkaQueue {
 
     /// Nothing waits: what librdkafka took out last may have been control records.
     fn pass_control_records(&mut self) {
+        if let Some(beyond) = self.misled {
+            if self.position < beyond {
+                self.set_right();
+                return;
+            }
+            self.misled = None;
+        }
         if let Some(position) = native::position(self.consumer(), &self.list) {
             self.position = self.position.max(position);
         }
         if self.log_starts_after(self.position.number()) {
             self.lose_position();
+        }
+    }
+
+    /// Tells librdkafka where we are: believed, its own idea would pass a record that was never here.
+    fn set_right(&mut self) {
+        let position = self.position;
+        match seek_until_started(self.consumer(), || offsets::single(&self.partition, position)) {
+            Ok(()) => self.misled = None,
+            Err(failure) => {
+                tracing::debug!(partition = %self.partition, ?failure, "the position cannot be set right yet");
+            }
         }
     }
 
@@ -209,6 +254,8 @@ impl PartitionQueue for KafkaQueue {
         self.position = to;
         self.failed = None;
         self.lost_position = None;
+        self.misled = None;
+        self.strays = 0;
         Ok(())
     }
 

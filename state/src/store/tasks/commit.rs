@@ -10,7 +10,7 @@ use crate::error::StateError;
 use crate::uncommitted::Uncommitted;
 
 /// A note for the meta family of an engine.
-struct Note {
+pub(super) struct Note {
     engine: usize,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -22,10 +22,11 @@ impl Store {
         let (single, segments) = match &self.body {
             Body::KeyValue { family, layer } => (Some((*family, layer)), None),
             Body::Window(segments) => (None, Some(segments)),
+            Body::Buffer(_) => (None, None),
         };
         let segments = segments.into_iter().flat_map(|segments| {
-            let live = segments.layers.range(segments.oldest_segment()..);
-            live.filter_map(|(id, layer)| Some((*segments.committed.get(id)?, layer)))
+            let kept = segments.layers.range(segments.oldest_held()..);
+            kept.filter_map(|(id, layer)| Some((*segments.committed.get(id)?, layer)))
         });
         single.into_iter().chain(segments)
     }
@@ -35,6 +36,7 @@ impl Store {
         match &mut self.body {
             Body::KeyValue { layer, .. } => layer.order(),
             Body::Window(segments) => segments.layers.values_mut().for_each(Uncommitted::order),
+            Body::Buffer(_) => {}
         }
     }
 
@@ -42,6 +44,7 @@ impl Store {
         match &mut self.body {
             Body::KeyValue { layer, .. } => layer.clear(),
             Body::Window(segments) => segments.clear_layers(),
+            Body::Buffer(_) => {}
         }
     }
 }
@@ -69,8 +72,13 @@ impl TaskStores {
         }
         for store in &mut self.stores {
             store.clear();
-            if let Body::Window(segments) = &mut store.body {
-                segments.committed_times = segments.times;
+            match &mut store.body {
+                Body::Window(segments) => {
+                    segments.committed_times = segments.times;
+                    segments.committed_hold = segments.hold;
+                }
+                Body::Buffer(buffer) => buffer.settle(),
+                Body::KeyValue { .. } => {}
             }
         }
         self.uncommitted = 0;
@@ -82,18 +90,23 @@ impl TaskStores {
     pub fn rollback(&mut self) {
         for store in &mut self.stores {
             store.clear();
-            if let Body::Window(segments) = &mut store.body {
-                segments.times = segments.committed_times;
+            match &mut store.body {
+                Body::Window(segments) => {
+                    segments.times = segments.committed_times;
+                    segments.hold = segments.committed_hold;
+                }
+                Body::Buffer(buffer) => buffer.rollback(),
+                Body::KeyValue { .. } => {}
             }
         }
         self.uncommitted = 0;
     }
 
     /// Makes a family for each segment that is written for the first time.
-    fn open_segments(&mut self) -> Result<(), StateError> {
+    pub(super) fn open_segments(&mut self) -> Result<(), StateError> {
         for store in &mut self.stores {
             let Body::Window(segments) = &mut store.body else { continue };
-            for (&id, layer) in segments.layers.range(segments.oldest_segment()..) {
+            for (&id, layer) in segments.layers.range(segments.oldest_held()..) {
                 if layer.is_empty() || segments.committed.contains_key(&id) {
                     continue;
                 }
@@ -108,7 +121,7 @@ impl TaskStores {
         Ok(())
     }
 
-    fn notes(&self, marks: &[(StoreId, ChangelogMark)]) -> Vec<Note> {
+    pub(super) fn notes(&self, marks: &[(StoreId, ChangelogMark)]) -> Vec<Note> {
         let marks = marks.iter().filter_map(|(id, mark)| {
             let store = self.stores.get(id.0 as usize)?;
             let value = meta::encode_mark(mark).to_vec();
@@ -124,7 +137,7 @@ impl TaskStores {
         marks.chain(times).collect()
     }
 
-    fn write_database(&mut self, engine: usize, notes: &[Note]) -> Result<(), StateError> {
+    pub(super) fn write_database(&mut self, engine: usize, notes: &[Note]) -> Result<(), StateError> {
         let database = &mut self.databases[engine];
         let meta = database.meta;
         let data = self.stores.iter().filter(|store| store.engine == engine).flat_map(Store::written);
@@ -142,7 +155,7 @@ impl TaskStores {
     pub(super) fn drop_expired(&mut self) {
         for store in &mut self.stores {
             let Body::Window(segments) = &mut store.body else { continue };
-            let oldest = segments.oldest_segment();
+            let oldest = segments.oldest_held();
             segments.layers = segments.layers.split_off(&oldest);
             while let Some((&id, &family)) = segments.committed.first_key_value() {
                 if id >= oldest {

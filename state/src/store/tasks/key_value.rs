@@ -45,6 +45,17 @@ impl TaskStores {
         Ok(())
     }
 
+    /// About how many entries there are: an entry that is overwritten or deleted may be counted.
+    ///
+    /// # Errors
+    /// If the engine cannot read, or the store is a window store.
+    pub fn approximate_count(&self, store: StoreId) -> Result<u64, StateError> {
+        let store = self.store(store)?;
+        let (family, layer) = store.key_value()?;
+        let committed = self.engine(store).approximate_len(family).map_err(|source| store.error(source))?;
+        Ok(committed + layer.changes().filter(|(_, value)| value.is_some()).count() as u64)
+    }
+
     /// The entries of a range of keys in the order of their bytes.
     ///
     /// # Errors

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::meta::{self, Times, engine_error};
-use super::super::segments::Segments;
+use super::super::segments::{SegmentShape, Segments};
+use super::super::time_buffer::TimeBuffer;
 use super::super::{Changelog, Persistence, StoreKind, StoreSpec};
-use super::{Body, DURABLE, Database, MEMORY, Store, TaskStores, is_timestamped};
+use super::{Body, DURABLE, Database, MEMORY, Store, TaskStores};
 use crate::engine::{Change, Engine, META_FAMILY};
 use crate::error::StateError;
 use crate::uncommitted::Uncommitted;
@@ -32,7 +33,7 @@ fn refuse_collisions(specs: &[StoreSpec]) -> Result<(), StateError> {
         if !names.insert(&*spec.name) {
             return refuse("another store has the same name".into());
         }
-        let is_window = |other: &&StoreSpec| window_shape(other.kind).is_some();
+        let is_window = |other: &&StoreSpec| SegmentShape::of(other.kind).is_some();
         if let Some(other) =
             specs.iter().filter(is_window).find(|other| Segments::parse_family(&other.name, &spec.name).is_some())
         {
@@ -40,13 +41,6 @@ fn refuse_collisions(specs: &[StoreSpec]) -> Result<(), StateError> {
         }
     }
     Ok(())
-}
-
-fn window_shape(kind: StoreKind) -> Option<super::super::WindowShape> {
-    match kind {
-        StoreKind::Window(shape) | StoreKind::TimestampedWindow(shape) => Some(shape),
-        StoreKind::KeyValue | StoreKind::TimestampedKeyValue => None,
-    }
 }
 
 fn open_database(mut engine: Box<dyn Engine>) -> Result<Database, StateError> {
@@ -71,7 +65,7 @@ fn open_database(mut engine: Box<dyn Engine>) -> Result<Database, StateError> {
 
 fn open_store(spec: &StoreSpec, engine: usize, database: &mut Database) -> Result<Store, StateError> {
     let mut remembered = meta::read(&*database.engine, database.meta, spec)?;
-    let shape = meta::encode_shape(spec.kind);
+    let shape = meta::encode_shape(spec);
     if remembered.shape.as_ref() != Some(&shape) {
         if remembered.shape.is_some() {
             if spec.changelog == Changelog::Off {
@@ -92,14 +86,18 @@ fn open_store(spec: &StoreSpec, engine: usize, database: &mut Database) -> Resul
         database.engine.write(&mut changes).map_err(|source| engine_error(&spec.name, source))?;
     }
     let body = open_body(spec, database, remembered.times)?;
-    let timestamped = is_timestamped(spec.kind);
-    Ok(Store { name: spec.name.clone(), engine, timestamped, mark: remembered.mark, body })
+    let timestamped = spec.kind.is_timestamped();
+    let headers = spec.has_headers();
+    Ok(Store { name: spec.name.clone(), engine, timestamped, headers, mark: remembered.mark, body })
 }
 
 /// Opens the families of a store, which may be new.
 pub(super) fn open_body(spec: &StoreSpec, database: &mut Database, times: Times) -> Result<Body, StateError> {
     let failed = |source| engine_error(&spec.name, source);
-    let Some(shape) = window_shape(spec.kind) else {
+    if spec.kind == StoreKind::TimeOrderedBuffer {
+        return Ok(Body::Buffer(TimeBuffer::default()));
+    }
+    let Some(shape) = SegmentShape::of(spec.kind) else {
         let family = database.engine.open_family(&spec.name).map_err(failed)?;
         return Ok(Body::KeyValue { family, layer: Uncommitted::default() });
     };

@@ -8,7 +8,7 @@ use super::super::segments::Segments;
 use super::commit::changes;
 use super::open::{forget, open_body};
 use super::{Body, Store, TaskStores};
-use crate::changelog::push_timestamped;
+use crate::changelog::{push_headers, push_timestamped};
 use crate::commit::ChangelogMark;
 use crate::engine::{Change, Engine, FamilyId};
 use crate::error::StateError;
@@ -31,6 +31,7 @@ impl TaskStores {
         let held = match &store.body {
             Body::KeyValue { layer, .. } => layer.bytes(),
             Body::Window(segments) => segments.layers.values().map(Uncommitted::bytes).sum(),
+            Body::Buffer(_) => 0,
         };
         store.body = open_body(spec, database, Times::NONE)?;
         store.mark = None;
@@ -51,8 +52,19 @@ impl TaskStores {
         mark: ChangelogMark,
     ) -> Result<usize, StateError> {
         self.store(store)?;
+        if self.is_versioned(store) {
+            return self.restore_versions(store, records, mark);
+        }
         let store = &mut self.stores[store.0 as usize];
         let database = &mut self.databases[store.engine];
+        if let Body::Buffer(buffer) = &mut store.body {
+            let count = buffer.restore(&store.name, records)?;
+            let (key, value) = (meta::mark_key(&store.name), meta::encode_mark(&mark));
+            let note = Change::Put(database.meta, &key, &value);
+            database.engine.write(&mut std::iter::once(note)).map_err(|source| store.error(source))?;
+            store.mark = Some(mark);
+            return Ok(count);
+        }
         let (mut batch, count) = collect(store, records);
         let times = batch.expire(store);
         let families = batch.families(store, &mut *database.engine)?;
@@ -75,6 +87,41 @@ impl TaskStores {
     }
 }
 
+impl TaskStores {
+    /// As [`TaskStores::restore`] of a versioned store: each record finds its place among the versions there are.
+    fn restore_versions(
+        &mut self,
+        id: StoreId,
+        records: &mut dyn Iterator<Item = RawRecord<'_>>,
+        mark: ChangelogMark,
+    ) -> Result<usize, StateError> {
+        let mut count = 0;
+        for record in records {
+            count += 1;
+            if let Some(key) = record.key {
+                self.versioned_put(id, key, record.value, record.timestamp)?;
+            }
+        }
+        self.failed = true;
+        self.open_segments()?;
+        let notes = self.notes(&[(id, mark)]);
+        let engine = self.stores[id.0 as usize].engine;
+        self.write_database(engine, &notes)?;
+        self.failed = false;
+        let store = &mut self.stores[id.0 as usize];
+        store.mark = Some(mark);
+        let mut held = 0;
+        if let Body::Window(segments) = &mut store.body {
+            held = segments.layers.values().map(Uncommitted::bytes).sum();
+            segments.committed_times = segments.times;
+            segments.clear_layers();
+        }
+        self.uncommitted = self.uncommitted.saturating_sub(held);
+        self.drop_expired();
+        Ok(count)
+    }
+}
+
 /// The records of one call, last value per key, by segment (a key-value store has only segment 0).
 #[derive(Default)]
 struct Batch {
@@ -91,28 +138,35 @@ fn collect(store: &Store, records: &mut dyn Iterator<Item = RawRecord<'_>>) -> (
         count += 1;
         // A source topic that serves as changelog may hold records without a key: the table skips them, so do we.
         let Some(key) = record.key else { continue };
-        let segment = match &store.body {
-            Body::KeyValue { .. } => 0,
-            Body::Window(segments) => {
-                let Some(parts) = split_window_key(key) else {
-                    tracing::warn!(store = %store.name, offset = %record.offset,
-                        "skipped a changelog record whose key is too short for a window store");
-                    continue;
-                };
-                batch.observed = batch.observed.max(parts.start.millis());
-                batch.sequence = batch.sequence.max(parts.sequence);
-                segments.segment(parts.start.millis())
-            }
-        };
-        let layer = batch.layers.entry(segment).or_default();
-        match record.value {
+        let stored = match record.value {
             Some(bytes) if store.timestamped => {
                 value.clear();
+                if store.headers {
+                    push_headers(&mut value, record.headers);
+                }
                 push_timestamped(&mut value, record.timestamp, bytes);
-                layer.put(key, Some(&value));
+                Some(&value[..])
             }
-            bytes => layer.put(key, bytes),
+            bytes => bytes,
+        };
+        let Body::Window(segments) = &store.body else {
+            batch.layers.entry(0).or_default().put(key, stored);
+            continue;
+        };
+        let Some(time) = segments.shape.time(key) else {
+            tracing::warn!(store = %store.name, offset = %record.offset,
+                "skipped a changelog record whose key is too short for a store of windows or sessions");
+            continue;
+        };
+        if segments.shape.retain_duplicates {
+            batch.sequence = batch.sequence.max(split_window_key(key).map_or(0, |parts| parts.sequence));
+            if record.value.is_none() {
+                // It deletes nothing: it was logged by a put that changed nothing.
+                continue;
+            }
         }
+        batch.observed = batch.observed.max(time);
+        segments.shape.write(batch.layers.entry(segments.segment(time)).or_default(), key, stored);
     }
     (batch, count)
 }
@@ -124,7 +178,8 @@ impl Batch {
         let before = segments.committed_times;
         let times =
             Times { observed: before.observed.max(self.observed), sequence: before.sequence.max(self.sequence) };
-        let oldest = segments.segment(times.observed.saturating_sub(segments.shape.retention));
+        let expired = times.observed.saturating_sub(segments.shape.retention);
+        let oldest = segments.segment(expired.min(segments.hold));
         self.layers = self.layers.split_off(&oldest);
         Some(times)
     }
@@ -134,6 +189,8 @@ impl Batch {
         for (id, layer) in self.layers {
             let family = match &mut store.body {
                 Body::KeyValue { family, .. } => *family,
+                // Restored before it comes to this.
+                Body::Buffer(_) => continue,
                 Body::Window(segments) => match segments.committed.get(&id) {
                     Some(family) => *family,
                     None => {

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use proptest::prelude::*;
 
-use super::super::{Changelog, Persistence, WindowShape};
+use super::super::{Changelog, Persistence, StoreKind, WindowShape};
 use super::*;
 use crate::commit::Committed;
 use crate::engine::{Direction, Fault, MemoryStorage, Storage};
@@ -23,6 +23,7 @@ fn spec(name: &str, kind: StoreKind) -> StoreSpec {
         persistence: Persistence::Durable,
         changelog: Changelog::Topic(BTreeMap::new()),
         cached: false,
+        headers: false,
     }
 }
 
@@ -220,7 +221,7 @@ fn a_store_named_like_a_segment_of_another_is_refused() {
 }
 
 fn windows(retention: i64) -> StoreKind {
-    StoreKind::Window(WindowShape { size: 10, retention, segment_interval: 100, retain_duplicates: false })
+    StoreKind::Window(WindowShape { size: 10, retention, segment_interval: 100, ..WindowShape::new(10, retention) })
 }
 
 fn starts(scan: StoreScan<'_>) -> Vec<i64> {

@@ -167,6 +167,37 @@ fn a_commit_that_arrives_after_its_producer_was_fenced_changes_nothing() {
 }
 
 #[test]
+fn a_commit_that_arrives_twice_is_one_commit() {
+    let (broker, plan) = faulty();
+    let topic = topic(&broker, "t", 1, &[]);
+    let mut producer = producer(&broker, Some("id"));
+    producer.begin().unwrap();
+    send(&mut *producer, &topic, START, "v").unwrap();
+    plan.set(CallKind::Commit, Fault::Twice);
+    done(producer.commit()).unwrap();
+    plan.lift();
+    assert_eq!(values(&broker, "t", Isolation::ReadCommitted), ["v"]);
+    assert_eq!(broker.end("t", 0, Isolation::ReadUncommitted).unwrap().number(), 2, "one marker");
+    producer.begin().unwrap();
+}
+
+#[test]
+fn a_commit_answered_late_after_one_without_an_answer_is_settled() {
+    let (broker, plan) = faulty();
+    let topic = topic(&broker, "t", 1, &[]);
+    let mut producer = producer(&broker, Some("id"));
+    producer.begin().unwrap();
+    send(&mut *producer, &topic, START, "v").unwrap();
+    plan.set(CallKind::Commit, Fault::LoseAnswer);
+    assert_eq!(done(producer.commit()).unwrap_err().class, ErrorClass::Unknown);
+    plan.set(CallKind::Commit, Fault::Hold);
+    let late = producer.commit();
+    broker.release_calls(|_| true);
+    done(late).unwrap();
+    producer.begin().unwrap();
+}
+
+#[test]
 fn a_record_whose_acknowledgement_is_lost_dooms_its_transaction() {
     let (broker, plan) = faulty();
     let topic = topic(&broker, "t", 1, &[]);

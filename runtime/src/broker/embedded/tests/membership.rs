@@ -67,6 +67,24 @@ fn a_hanging_member_learns_that_it_was_dropped_and_joins_again() {
 }
 
 #[test]
+fn a_member_that_is_cut_off_hears_nothing_and_its_acknowledgement_arrives_when_it_is_heard_again() {
+    let (broker, _clock) = cluster();
+    let topic = topic(&broker, "t", 2, &[]);
+    let mut away = member(&broker, "away", None, &topic);
+    let held = assigned(&mut *away);
+    let mut other = member(&broker, "other", None, &topic);
+    assert_eq!(name_of(away.poll().as_ref()), "revoking");
+    broker.set_cut_off("away", true);
+    drop(held);
+    away.acknowledge();
+    assert_eq!(name_of(away.poll().as_ref()), "nothing");
+    assert_eq!(name_of(other.poll().as_ref()), "nothing");
+    broker.set_cut_off("away", false);
+    assert_eq!(numbers(&assigned(&mut *away)).len(), 1);
+    assert_eq!(numbers(&assigned(&mut *other)).len(), 1);
+}
+
+#[test]
 fn who_does_not_acknowledge_in_half_the_poll_interval_loses_its_partitions() {
     let (broker, clock) = cluster();
     let topic = topic(&broker, "t", 2, &[]);

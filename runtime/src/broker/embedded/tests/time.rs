@@ -22,6 +22,56 @@ fn an_orphaned_transaction_is_aborted_when_it_times_out_and_its_producer_fenced(
 }
 
 #[test]
+fn a_late_marker_holds_readers_back_after_the_commit_was_answered() {
+    let (broker, clock) = cluster();
+    let topic = topic(&broker, "t", 1, &[]);
+    broker.set_late_markers(|| Duration::from_millis(50));
+    let mut producer = producer(&broker, Some("id"));
+    producer.begin().unwrap();
+    send(&mut *producer, &topic, START, "v").unwrap();
+    done(producer.commit()).unwrap();
+    assert!(values(&broker, "t", Isolation::ReadCommitted).is_empty());
+    assert_eq!(broker.end("t", 0, Isolation::ReadUncommitted).unwrap().number(), 1);
+    clock.advance(Duration::from_millis(50));
+    broker.tick();
+    assert_eq!(values(&broker, "t", Isolation::ReadCommitted), ["v"]);
+    assert_eq!(broker.end("t", 0, Isolation::ReadCommitted).unwrap().number(), 2);
+}
+
+#[test]
+fn committed_offsets_are_told_only_when_their_late_marker_is_written() {
+    let (broker, clock) = cluster();
+    let topic = topic(&broker, "t", 1, &[]);
+    let mut member = member(&broker, "m", None, &topic);
+    let held = assigned(&mut *member);
+    broker.set_late_markers(|| Duration::from_millis(50));
+    let mut producer = producer(&broker, Some("id"));
+    producer.begin().unwrap();
+    done(producer.send_offsets(commit(&topic, 0, 1), &held.ownership)).unwrap();
+    done(producer.commit()).unwrap();
+    let mut asked = broker.admin().committed("group", vec![TopicPartition::new(topic, 0)]);
+    assert!(asked.poll().is_none());
+    clock.advance(Duration::from_millis(50));
+    broker.tick();
+    let committed = done(asked).unwrap().remove(0).unwrap();
+    assert_eq!(committed.position.number(), 1);
+}
+
+#[test]
+fn a_producer_waits_for_its_late_markers_before_its_next_transaction() {
+    let (broker, _clock) = cluster();
+    let topic = topic(&broker, "t", 1, &[]);
+    broker.set_late_markers(|| Duration::from_secs(1));
+    let mut producer = producer(&broker, Some("id"));
+    for value in ["first", "second"] {
+        producer.begin().unwrap();
+        send(&mut *producer, &topic, START, value).unwrap();
+        done(producer.commit()).unwrap();
+    }
+    assert_eq!(values(&broker, "t", Isolation::ReadCommitted), ["first"]);
+}
+
+#[test]
 fn a_transaction_without_writes_does_not_time_out() {
     let (broker, clock) = cluster();
     let topic = topic(&broker, "t", 1, &[]);

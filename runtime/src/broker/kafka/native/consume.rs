@@ -172,18 +172,20 @@ impl Messages {
         Some(headers)
     }
 
-    /// Removes what is not a record but an error, and answers the first.
-    pub(crate) fn take_failures(&mut self) -> Option<Failure> {
+    /// Removes what is not a record but an error; answers the first, and the highest offset of any.
+    pub(crate) fn take_failures(&mut self) -> Option<(Failure, i64)> {
         if (0..self.len()).all(|index| self.message(index).err == NO_ERROR) {
             return None;
         }
         let mut first = None;
+        let mut highest = i64::MIN;
         self.messages.retain(|&message| {
             // SAFETY: live until it is destroyed here, in which case it leaves the list.
             unsafe {
                 if (*message).err == NO_ERROR {
                     return true;
                 }
+                highest = highest.max((*message).offset);
                 first.get_or_insert(Failure {
                     reason: text(sys::rd_kafka_message_errstr(message)),
                     ..Failure::of((*message).err.into())
@@ -192,7 +194,7 @@ impl Messages {
             }
             false
         });
-        first
+        first.map(|failure| (failure, highest))
     }
 
     /// Frees all but the first `len`.

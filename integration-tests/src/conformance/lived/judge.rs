@@ -1,0 +1,228 @@
+//! Judges one file: plays its runs in every way and finds the first difference of each.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use millstream::operators::topology::Topology;
+use millstream::state::engine::{MemoryStorage, RocksSettings, RocksStorage, Storage};
+use serde_json::Value;
+
+use super::super::cases::{self, Journal};
+use super::super::compare::{self, Difference, Order, Played, SinkTypes};
+use super::super::typed::Type;
+use super::super::vector::{CaseFile, Run, Step};
+use super::super::{lost, play};
+use super::beyond::{self, Life, Scope};
+use super::cluster::Cluster;
+use super::kept::{self, Kept};
+use super::spread;
+
+/// What came of a file.
+pub(super) struct Verdict {
+    /// How many times a run was played.
+    pub(super) plays: usize,
+    /// What differs.
+    pub(super) failed: Vec<String>,
+}
+
+/// A case with the types of its outputs.
+pub(super) struct Case {
+    pub(super) file: CaseFile,
+    pub(super) sinks: SinkTypes,
+}
+
+impl Case {
+    pub(super) fn application_id(&self) -> &str {
+        self.file.config.get("application.id").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Judges the text of a file; `None` if it is no case, or one without a recipe.
+pub(super) fn judge(text: &str) -> Result<Option<Verdict>> {
+    let value: Value = serde_json::from_str(text).context("not JSON")?;
+    let case = value["case"].as_str().unwrap_or_default().to_owned();
+    if value.get("runs").is_none() || !cases::covers(&case) || !beyond::plays(&case) {
+        return Ok(None);
+    }
+    let mut file: CaseFile = serde_json::from_value(value).context("not a case file")?;
+    let types = file.sinks.iter();
+    let sinks = types.map(|sink| Ok((sink.topic.clone(), (Type::parse(&sink.key)?, Type::parse(&sink.value)?))));
+    let sinks = sinks.collect::<Result<_>>()?;
+    let failing: Vec<Option<Step>> = file.runs.iter_mut().map(take_failing_step).collect();
+    let case = Case { file, sinks };
+    let mut verdict = Verdict { plays: 0, failed: Vec::new() };
+    let keeps = |run: &&Run| run.stores.values().any(|store| !store.entries.is_empty() || store.raw_hex.is_some());
+    let kept: Vec<&Run> = case.file.runs.iter().filter(keeps).collect();
+    for (run, failing) in case.file.runs.iter().zip(&failing) {
+        verdict.add(&case, run, Life::Alone, |scope| alone(&case, run, failing.as_ref(), scope));
+        verdict.add(&case, run, Life::Spread, |scope| spread::judge(&case, run, scope));
+    }
+    let (first, last) = (kept.first().or(kept.last()), case.file.runs.last());
+    if let Some(run) = first {
+        verdict.add(&case, run, Life::Stopped, |scope| stopped(&case, run, scope));
+    }
+    if let Some(run) = last {
+        verdict.add(&case, run, Life::Emptied, |scope| emptied(&case, run, scope));
+    }
+    Ok(Some(verdict))
+}
+
+impl Verdict {
+    fn add(&mut self, case: &Case, run: &Run, life: Life, play: impl FnOnce(Scope) -> Result<Option<Difference>>) {
+        let scope = beyond::scope(&case.file.case, life);
+        if scope == Scope::Nothing {
+            return;
+        }
+        self.plays += 1;
+        match play(scope) {
+            Ok(None) => {}
+            Ok(Some(difference)) => self.failed.push(format!("{life:?}, run {}, {difference}", run.label())),
+            Err(error) => self.failed.push(format!("{life:?}, run {}: {error:#}", run.label())),
+        }
+    }
+}
+
+/// A step that fails leaves nothing behind on a runtime, because its transaction is aborted: it is played apart.
+fn take_failing_step(run: &mut Run) -> Option<Step> {
+    let error = run.error.take()?;
+    run.steps.truncate(error.step + 1);
+    run.stores.clear();
+    run.steps.pop()
+}
+
+fn alone(case: &Case, run: &Run, failing: Option<&Step>, scope: Scope) -> Result<Option<Difference>> {
+    let (journal, driven) = (Journal::default(), driven(case, run)?);
+    let topology = cases::build(&case.file, &journal)?;
+    let storage = Arc::new(MemoryStorage::new());
+    let mut cluster = Cluster::start(&case.file, topology.clone(), storage, (1, 1))?;
+    for step in &run.steps {
+        take(case, &mut cluster, step, 1)?;
+    }
+    if let Some(step) = failing {
+        take(case, &mut cluster, step, 1).context("the step that fails")?;
+        if cluster.error().is_none() {
+            return Ok(Some(Difference::new("the last step", "the run stops with an error", "no error")));
+        }
+        let mut played = cluster.played();
+        let after = played.after.pop();
+        if after.clone().unwrap_or_default() != played.after.last().cloned().unwrap_or_default() {
+            return Ok(Some(Difference::new("the step that fails", "nothing is committed", format!("{after:?}"))));
+        }
+        return compare_records(case, run, &topology, played, scope);
+    }
+    let side_effects = journal.take();
+    if let Some(should) = run.side_effects.as_ref().filter(|should| **should != side_effects) {
+        return Ok(Some(Difference::new("side effects", format!("{should:?}"), format!("{side_effects:?}"))));
+    }
+    finish(case, run, (&topology, &mut cluster, &driven), scope)
+}
+
+fn stopped(case: &Case, run: &Run, scope: Scope) -> Result<Option<Difference>> {
+    let root = tempfile::tempdir().context("making a directory for RocksDB")?;
+    let storage = Arc::new(RocksStorage::new(root.path(), &RocksSettings::default()));
+    interrupted(case, run, (storage, None), scope)
+}
+
+fn emptied(case: &Case, run: &Run, scope: Scope) -> Result<Option<Difference>> {
+    interrupted(case, run, (Arc::new(MemoryStorage::new()), Some(Arc::new(MemoryStorage::new()))), scope)
+}
+
+/// Plays a run with a stop half-way, after which the application may find another disk.
+fn interrupted(
+    case: &Case,
+    run: &Run,
+    (disk, other): (Arc<dyn Storage>, Option<Arc<dyn Storage>>),
+    scope: Scope,
+) -> Result<Option<Difference>> {
+    let driven = driven(case, run)?;
+    let topology = cases::build(&case.file, &Journal::default())?;
+    let mut cluster = Cluster::start(&case.file, topology.clone(), disk, (1, 1))?;
+    let (before, after) = run.steps.split_at(run.steps.len() / 2);
+    for step in before {
+        take(case, &mut cluster, step, 1)?;
+    }
+    cluster.restart(other).context("stopping and starting again")?;
+    for step in after {
+        take(case, &mut cluster, step, 1)?;
+    }
+    finish(case, run, (&topology, &mut cluster, &driven), scope)
+}
+
+/// Takes one step.
+pub(super) fn take(case: &Case, cluster: &mut Cluster, step: &Step, partitions: i32) -> Result<()> {
+    match step {
+        Step::Pipe(pipe) => {
+            let record = play::raw(&case.file, pipe)?;
+            cluster.pipe(&pipe.topic, spread::partition(&record, partitions), &record)?;
+        }
+        Step::AdvanceWallClockMs(millis) => cluster.advance(*millis)?,
+    }
+    cluster.note_step();
+    Ok(())
+}
+
+fn finish(
+    case: &Case,
+    run: &Run,
+    (topology, cluster, driven): (&Topology, &mut Cluster, &Kept),
+    scope: Scope,
+) -> Result<Option<Difference>> {
+    if let Some(error) = cluster.error() {
+        return Ok(Some(Difference::new("the instance", "no error", error)));
+    }
+    cluster.stop()?;
+    if let Some(difference) = compare_records(case, run, topology, cluster.played(), scope)? {
+        return Ok(Some(difference));
+    }
+    Ok(kept::differ(driven, &left(case, topology, cluster)?))
+}
+
+/// What an application that has stopped leaves in its stores.
+pub(super) fn left(case: &Case, topology: &Topology, cluster: &Cluster) -> Result<Kept> {
+    let logged =
+        |store: &str, partition| cluster.written(&format!("{}-{store}-changelog", case.application_id()), partition);
+    kept::stores(topology, cluster.storage(), &logged)
+}
+
+/// What the test driver leaves in its stores after the same run.
+pub(super) fn driven(case: &Case, run: &Run) -> Result<Kept> {
+    let topology = cases::build(&case.file, &Journal::default())?;
+    let storage = MemoryStorage::new();
+    let driver = play::driver(&case.file, topology.clone(), Arc::new(storage.clone()))?;
+    play::play(&case.file, run, &driver)?;
+    spread::kept(case, &topology, driver, &storage)
+}
+
+fn compare_records(
+    case: &Case,
+    run: &Run,
+    topology: &Topology,
+    mut played: Played,
+    scope: Scope,
+) -> Result<Option<Difference>> {
+    // A record without a time gets the broker's.
+    let timeless = run.internal.iter().filter(|(_, records)| records.iter().any(|record| record.timestamp.is_none()));
+    blank_times(&mut played, &timeless.map(|(topic, _)| topic.clone()).collect());
+    let Some(difference) = compare::records(run, &case.sinks, &played, Order::Exact)? else { return Ok(None) };
+    let cached = case.file.cache_max_bytes() > 0;
+    if cached && compare::records(run, &case.sinks, &played, Order::PerKey)?.is_none() {
+        return Ok(None);
+    }
+    if let Some((rest, _)) = lost::without(run, &case.sinks, (case.application_id(), topology), &played)?
+        && compare::records(run, &case.sinks, &rest, Order::Exact)?.is_none()
+    {
+        return Ok(None);
+    }
+    if scope == Scope::Last {
+        return compare::last_records(run, &case.sinks, &played);
+    }
+    Ok(Some(difference))
+}
+
+/// Takes the times off the records of these topics.
+pub(super) fn blank_times(played: &mut Played, topics: &BTreeSet<String>) {
+    for (_, records) in played.written.iter_mut().filter(|(topic, _)| topics.contains(*topic)) {
+        records.iter_mut().for_each(|record| record.timestamp = None);
+    }
+}

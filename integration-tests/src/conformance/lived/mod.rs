@@ -1,0 +1,70 @@
+//! The vectors' inputs through the real runtime: controller, workers, tasks, transactions and restoring, on the embedded
+//! broker.
+//!
+//! ```text
+//!  vectors/*.json ─┬─ one partition, one worker ─────── outputs and internal topics as in the vector, record by record
+//!                  ├─ the same, stopped half-way ────── the same: once on RocksDB, once with the disk lost
+//!                  └─ three partitions, two workers ─── as the test driver with three partitions, and per key as the vector
+//! ```
+//! After each step the application is let alone until it rests, and every turn of a task ends in a commit. So the records
+//! of a topic come in the order of the reference's driver wherever that is defined. Stores are those of the test driver,
+//! which `conformance` compares with the vectors. What cannot be had on a runtime is in `beyond`, and is printed.
+
+mod beyond;
+mod cluster;
+mod judge;
+mod kept;
+mod spread;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use self::judge::Verdict;
+
+/// Plays all vectors, prints what came of it, and answers whether everything agrees.
+#[allow(clippy::print_stdout, reason = "this is the output of a test program")]
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("the vectors could not be played: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "this is the output of a test program")]
+fn run() -> Result<bool> {
+    let folder = super::folder();
+    let only = std::env::var("CONFORMANCE_ONLY").ok();
+    let (mut cases, mut plays, mut failed) = (0, 0, 0);
+    for file in super::files(&folder)? {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let judged = catch_unwind(AssertUnwindSafe(|| judge::judge(&text)));
+        let verdict = match judged {
+            Ok(verdict) => verdict.with_context(|| name.clone())?,
+            Err(_) => Some(Verdict { plays: 0, failed: vec!["it panicked".into()] }),
+        };
+        let Some(verdict) = verdict else { continue };
+        cases += 1;
+        plays += verdict.plays;
+        failed += usize::from(!verdict.failed.is_empty());
+        verdict.failed.iter().for_each(|report| println!("FAILED {name}: {report}"));
+    }
+    for exception in beyond::ALL {
+        println!("not compared in full: {exception}");
+    }
+    println!("not played here yet, only by the test driver: {}", beyond::WAITING.join(" "));
+    for (cases, reason) in beyond::OTHERWISE {
+        println!("with several partitions compared with the test driver only: {}…: {reason}", cases.join("… "));
+    }
+    println!("lived: {cases} cases in {plays} plays, {failed} failed");
+    Ok(failed == 0 && cases > 0)
+}

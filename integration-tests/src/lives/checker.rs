@@ -1,0 +1,247 @@
+//! Compares what a life has left with what its application must give: outputs as a reader of committed records sees
+//! them, changelogs replayed, and the stores on every disk.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::Unbounded;
+use std::sync::Arc;
+
+use millstream::broker::embedded::LogRecord;
+use millstream::broker::{Broker, Isolation, OutRecord, ProducerSettings, Wake};
+use millstream::state::changelog::push_timestamped;
+use millstream::state::engine::{Direction, Storage};
+use millstream::state::model::{Headers, Position, Timestamp};
+use millstream::state::store::{StoreId, StoreKind, StoreSpec, TaskStores};
+
+use super::APP;
+use super::life::Life;
+use super::workload::{Steps, Table};
+
+/// Compares; all processes must have stopped.
+pub(super) fn check(life: &Life) -> Result<(), String> {
+    if let Some(behind) = life.behind() {
+        return Err(format!("after the stop, {behind}"));
+    }
+    nothing_hangs(life)?;
+    let expected = life.scenario.workload.expect(&life.scenario.inputs);
+    for (topic, steps) in &expected.outputs {
+        outputs(life, topic, steps)?;
+    }
+    for sub in life.topology.sub_topologies() {
+        for (index, store) in sub.spec().stores.iter().enumerate() {
+            let wanted = expected.stores.get(&*store.name).cloned().unwrap_or_default();
+            changelog(life, store, &wanted)?;
+            for partition in 0..life.scenario.partitions {
+                let task = format!("{}_{partition}", sub.spec().id);
+                disks(life, &sub.spec().stores, StoreId(index as u32), (&task, partition))?;
+            }
+        }
+    }
+    probe(life)
+}
+
+fn nothing_hangs(life: &Life) -> Result<(), String> {
+    let open = life.broker.open_transactions();
+    if !open.is_empty() {
+        return Err(format!("transactions hang: {open:?}"));
+    }
+    for topic in life.broker.topics() {
+        for partition in 0..life.scenario.partitions {
+            let end = |isolation| life.broker.end(&topic, partition, isolation);
+            let (Ok(stable), Ok(high)) = (end(Isolation::ReadCommitted), end(Isolation::ReadUncommitted)) else {
+                continue;
+            };
+            if stable != high {
+                return Err(format!("{topic}-{partition} can be read to {stable} of {high} only"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(life: &Life, topic: &str, partition: i32) -> Vec<LogRecord> {
+    life.broker.read_log(topic, partition, Isolation::ReadCommitted).unwrap_or_default()
+}
+
+fn show(value: Option<&[u8]>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), |bytes| format!("\"{}\"", bytes.escape_ascii()))
+}
+
+fn show_steps(steps: &[Option<Vec<u8>>]) -> String {
+    steps.iter().map(|step| show(step.as_deref())).collect::<Vec<_>>().join(" → ")
+}
+
+fn outputs(life: &Life, topic: &str, wanted: &Steps) -> Result<(), String> {
+    let mut found = Steps::new();
+    for record in (0..life.scenario.partitions).flat_map(|partition| read(life, topic, partition)) {
+        let key = record.key.unwrap_or_default().to_vec();
+        found.entry(key).or_default().push(record.value.map(|value| value.to_vec()));
+    }
+    if let Some(key) = found.keys().find(|key| !wanted.contains_key(*key)) {
+        return Err(format!("topic {topic} has a key {} that no input gives", key.escape_ascii()));
+    }
+    let workload = &life.scenario.workload;
+    for (key, wanted) in wanted {
+        let none = Vec::new();
+        let found = found.get(key).unwrap_or(&none);
+        let (last, last_wanted) = (found.last().cloned().flatten(), wanted.last().cloned().flatten());
+        let right = if life.scenario.exactly_once {
+            let order = workload.steps_are_right(found, wanted, !life.scenario.cached);
+            order && last == last_wanted
+        } else {
+            // A delete that is repeated after a crash finds nothing to delete and is not handed on, as in Kafka Streams.
+            last_wanted.is_none() || workload.will_do(last.as_deref(), last_wanted.as_deref())
+        };
+        if !right {
+            let (found, wanted, key) = (show_steps(found), show_steps(wanted), key.escape_ascii());
+            return Err(format!("topic {topic}, key {key}:\n  found  {found}\n  wanted {wanted}"));
+        }
+    }
+    Ok(())
+}
+
+/// A changelog replayed from `from` on over what is there already, as the bytes of a store.
+fn replay(life: &Life, store: &StoreSpec, partition: i32, from: Position, mut table: Table) -> Table {
+    let topic = format!("{APP}-{}-changelog", store.name);
+    for record in read(life, &topic, partition) {
+        if Position::new(record.offset.number()) < from {
+            continue;
+        }
+        let key = record.key.unwrap_or_default().to_vec();
+        match record.value {
+            Some(value) if is_timestamped(store.kind) => {
+                let mut bytes = Vec::new();
+                push_timestamped(&mut bytes, record.timestamp, &value);
+                table.insert(key, bytes);
+            }
+            Some(value) => drop(table.insert(key, value.to_vec())),
+            None => drop(table.remove(&key)),
+        }
+    }
+    table
+}
+
+fn is_timestamped(kind: StoreKind) -> bool {
+    matches!(kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_))
+}
+
+fn is_window(kind: StoreKind) -> bool {
+    matches!(kind, StoreKind::Window(_) | StoreKind::TimestampedWindow(_))
+}
+
+fn changelog(life: &Life, store: &StoreSpec, wanted: &Table) -> Result<(), String> {
+    let skip = if is_timestamped(store.kind) { 8 } else { 0 };
+    let mut found = Table::new();
+    for partition in 0..life.scenario.partitions {
+        let table = replay(life, store, partition, Position::START, Table::new());
+        found.extend(table.into_iter().map(|(key, value)| (key, value.get(skip..).unwrap_or_default().to_vec())));
+    }
+    differ(life, &format!("changelog of {}", store.name), &found, wanted)
+}
+
+fn differ(life: &Life, what: &str, found: &Table, wanted: &Table) -> Result<(), String> {
+    let keys: std::collections::BTreeSet<&Vec<u8>> = found.keys().chain(wanted.keys()).collect();
+    for key in keys {
+        let (found, wanted) = (found.get(key).map(Vec::as_slice), wanted.get(key).map(Vec::as_slice));
+        let right = match life.scenario.exactly_once {
+            true => found == wanted,
+            false => life.scenario.workload.will_do(found, wanted),
+        };
+        if !right {
+            return Err(format!("{what}, key {}: found {}, wanted {}", key.escape_ascii(), show(found), show(wanted)));
+        }
+    }
+    Ok(())
+}
+
+/// A task's store on every disk, with the rest of its changelog replayed over it, must be what the changelog gives; and
+/// the disk that has come furthest must hold it all.
+fn disks(life: &Life, specs: &[StoreSpec], store: StoreId, task: (&str, i32)) -> Result<(), String> {
+    let (task, partition) = task;
+    let spec = &specs[store.0 as usize];
+    let whole = replay(life, spec, partition, Position::START, Table::new());
+    let mut furthest: Option<(Position, Table, String)> = None;
+    for machine in &life.machines {
+        let there = machine.storage.tasks().map_err(|error| error.to_string())?;
+        if !there.iter().any(|name| name == task) {
+            continue;
+        }
+        let engine = machine.storage.open(task).map_err(|error| error.to_string())?;
+        let mut stores = TaskStores::open(specs, engine).map_err(|error| error.to_string())?;
+        let Some(mark) = stores.mark(store) else { continue };
+        let dump = dump(&mut stores, spec, store)?;
+        let replayed = replay(life, spec, partition, mark.position, dump.clone());
+        same(
+            &format!("store {} of task {task} on {} at {}", spec.name, machine.name, mark.position),
+            &replayed,
+            &whole,
+        )?;
+        if furthest.as_ref().is_none_or(|(position, ..)| mark.position > *position) {
+            furthest = Some((mark.position, dump, machine.name.clone()));
+        }
+    }
+    match furthest {
+        Some((_, dump, name)) => {
+            same(&format!("store {} of task {task} on {name}, as it is", spec.name), &dump, &whole)
+        }
+        None if whole.is_empty() => Ok(()),
+        None => Err(format!("nobody has task {task}")),
+    }
+}
+
+fn same(what: &str, found: &Table, wanted: &Table) -> Result<(), String> {
+    let keys: std::collections::BTreeSet<&Vec<u8>> = found.keys().chain(wanted.keys()).collect();
+    for key in keys {
+        let (found, wanted) = (found.get(key).map(Vec::as_slice), wanted.get(key).map(Vec::as_slice));
+        if found != wanted {
+            let key = key.escape_ascii();
+            return Err(format!("{what}, key {key}: found {}, the changelog gives {}", show(found), show(wanted)));
+        }
+    }
+    Ok(())
+}
+
+fn dump(stores: &mut TaskStores, spec: &StoreSpec, store: StoreId) -> Result<Table, String> {
+    let forward = Direction::Forward;
+    let scan = match is_window(spec.kind) {
+        true => stores.window_fetch_all(store, (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX)), forward),
+        false => stores.scan(store, (Unbounded, Unbounded), forward),
+    };
+    let scan = scan.map_err(|error| error.to_string())?;
+    let entries: Result<BTreeMap<_, _>, _> =
+        scan.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect();
+    entries.map_err(|error| error.to_string())
+}
+
+/// A transaction over all topics goes through and can be read: nothing of the application is in its way.
+fn probe(life: &Life) -> Result<(), String> {
+    let settings = ProducerSettings {
+        client_id: "probe".into(),
+        transactional_id: Some("probe".into()),
+        transaction_timeout: std::time::Duration::from_secs(10),
+    };
+    let failed = |error: millstream::broker::BrokerError| format!("the probe failed: {error}");
+    let mut producer = life.broker.producer(settings, Wake::nobody()).map_err(failed)?;
+    producer.init().poll().unwrap_or(Ok(())).map_err(failed)?;
+    producer.begin().map_err(failed)?;
+    for topic in life.scenario.workload.outputs() {
+        let topic: Arc<str> = (*topic).into();
+        for partition in 0..life.scenario.partitions {
+            let (key, value) = (Some(&b"probe"[..]), Some(&b"probe"[..]));
+            let headers = &Headers::new();
+            let record = OutRecord { topic: &topic, partition, timestamp: Some(super::START), key, value, headers };
+            producer.produce(record).map_err(failed)?;
+        }
+    }
+    producer.commit().poll().unwrap_or(Ok(())).map_err(failed)?;
+    // The next transaction begins only when the markers of this one are written.
+    producer.begin().map_err(failed)?;
+    for topic in life.scenario.workload.outputs() {
+        for partition in 0..life.scenario.partitions {
+            let last = read(life, topic, partition).pop().and_then(|record| record.value);
+            if last.as_deref() != Some(&b"probe"[..]) {
+                return Err(format!("the probe cannot be read in {topic}-{partition}"));
+            }
+        }
+    }
+    Ok(())
+}

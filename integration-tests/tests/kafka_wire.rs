@@ -1,0 +1,138 @@
+//! The broker seam on a real broker behind the fault proxy: what librdkafka makes of errors, and what the seam makes of it.
+//!
+//! Needs a broker in `MILLSTREAM_TEST_BOOTSTRAP`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
+use millstream::broker::{
+    Broker, BrokerError, ErrorClass, Isolation, NewTopic, OutRecord, PartitionQueue, Producer, ProducerSettings,
+    Ticket, Wake,
+};
+use millstream::state::model::{Headers, Position, TopicPartition};
+use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
+
+fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..60_000 {
+        if let Some(answer) = poll() {
+            return answer;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    panic!("{what} did not happen");
+}
+
+fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
+    until("the answer", || ticket.poll())
+}
+
+/// A proxy, a broker reached through it and one reached directly, and a topic of one partition.
+struct Scene {
+    proxy: Proxy,
+    through: KafkaBroker,
+    direct: KafkaBroker,
+    topic: Arc<str>,
+}
+
+fn scene(name: &str) -> Option<Scene> {
+    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
+        let mut out = std::io::stdout();
+        writeln!(out, "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
+        return None;
+    };
+    let proxy = Proxy::start(&bootstrap, 1).unwrap();
+    let [through, direct] =
+        [proxy.address(), &bootstrap].map(|address| KafkaBroker::new(KafkaSettings::new(address)).unwrap());
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let topic: Arc<str> = format!("{name}-{now:x}").into();
+    let new = NewTopic { name: topic.clone(), partitions: 1, replication: None, config: BTreeMap::new() };
+    wait(direct.admin().create_topics(vec![new])).unwrap();
+    Some(Scene { proxy, through, direct, topic })
+}
+
+impl Scene {
+    fn producer(&self, broker: &KafkaBroker) -> Box<dyn Producer> {
+        let settings = ProducerSettings {
+            client_id: "p".to_owned(),
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(10),
+        };
+        broker.producer(settings, Wake::nobody()).unwrap()
+    }
+
+    fn send(&self, producer: &mut dyn Producer, values: &[&str]) -> Result<(), BrokerError> {
+        for value in values {
+            let record = OutRecord {
+                topic: &self.topic,
+                partition: 0,
+                timestamp: None,
+                key: None,
+                value: Some(value.as_bytes()),
+                headers: &Headers::new(),
+            };
+            until("room", || producer.produce(record).map(|taken| taken.then_some(())).transpose())?;
+        }
+        wait(producer.flush())
+    }
+}
+
+fn read(queue: &mut dyn PartitionQueue, count: usize) -> Vec<String> {
+    let mut values = Vec::new();
+    until("records", || {
+        if let Some(batch) = queue.drain(10).unwrap() {
+            let texts = (0..batch.len()).map(|index| batch.get(index).value.unwrap_or_default().to_vec());
+            values.extend(texts.map(|text| String::from_utf8(text).unwrap()));
+        }
+        (values.len() >= count).then_some(())
+    });
+    values
+}
+
+/// Lost once: a denied fetch. librdkafka counts the error as the record at its offset, and says that the position is after
+/// it. Believed, that record was never asked for again.
+#[test]
+fn an_error_is_not_taken_for_the_record_at_its_offset() {
+    let Some(scene) = scene("denied") else { return };
+    let mut producer = scene.producer(&scene.direct);
+    scene.send(&mut *producer, &["a", "b", "c"]).unwrap();
+    let mut fetcher = scene.through.fetcher(Isolation::ReadUncommitted, Wake::nobody()).unwrap();
+    let mut queue = fetcher.assign(&TopicPartition::new(scene.topic.clone(), 0), Position::START).unwrap();
+    assert_eq!(read(&mut *queue, 3), ["a", "b", "c"]);
+    scene.proxy.rules().arm(Rule { api: Api::Fetch, when: When::Next(2), fault: Fault::Answer(29) });
+    let error = until("the denial", || queue.drain(10).err());
+    assert_eq!(error.class, ErrorClass::NotAuthorized, "{error}");
+    for _ in 0..200 {
+        // Looks at an empty queue move the position.
+        if let Ok(batch) = queue.drain(10) {
+            assert!(batch.is_none());
+        }
+        assert_eq!(queue.position(), Position::new(3));
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    scene.send(&mut *producer, &["d"]).unwrap();
+    let next = until("the next record", || queue.drain(10).unwrap_or(None));
+    assert_eq!((next.get(0).offset.number(), next.get(0).value), (3, Some(&b"d"[..])));
+    assert_eq!(queue.position(), Position::new(4));
+}
+
+/// Lost once: OUT_OF_ORDER_SEQUENCE_NUMBER ended the instance. A new producer can go on.
+#[test]
+fn a_producer_that_broker_and_client_disagree_about_is_to_be_replaced_also_without_transactions() {
+    let Some(scene) = scene("disagree") else { return };
+    let mut producer = scene.producer(&scene.through);
+    scene.send(&mut *producer, &["a"]).unwrap();
+    // Out of order, and a producer that the broker does not know: librdkafka's last word for a handle that cannot go on.
+    scene.proxy.rules().arm(Rule { api: Api::Produce, when: When::Next(1), fault: Fault::Answer(45) });
+    if let Err(error) = scene.send(&mut *producer, &["b"]) {
+        assert_eq!(error.class, ErrorClass::ProducerFenced, "{error}");
+        let again = scene.send(&mut *producer, &["b"]).unwrap_err();
+        assert_eq!(again.class, ErrorClass::ProducerFenced, "{again}");
+    }
+    let mut producer = scene.producer(&scene.through);
+    scene.send(&mut *producer, &["c"]).unwrap();
+}
