@@ -111,11 +111,12 @@ async fn offsets_and_partitions_that_meet_a_fault_on_their_way_into_a_transactio
                     (AddOffsetsToTxn, Answer(16)),
                 ],
             ),
-            // fenced producer, invalid epoch
+            // fenced producer, invalid epoch; an old generation, an unknown member
             (
                 "offsets-refused",
                 &[(TxnOffsetCommit, Answer(90)), (TxnOffsetCommit, Answer(47)), (AddOffsetsToTxn, Answer(47))],
             ),
+            ("offsets-of-others", &[(TxnOffsetCommit, Answer(22)), (TxnOffsetCommit, Answer(25))]),
             (
                 "partitions",
                 &[
@@ -187,8 +188,8 @@ async fn a_membership_that_meets_a_fault_goes_on_or_begins_again() {
     groups(
         &[
             ("heart-lost", &[(Heartbeat, LoseReply), (Heartbeat, DisconnectReply), (Heartbeat, Answer(16))]),
-            // rebalance
-            ("heart-refused", &[(Heartbeat, Answer(27))]),
+            // rebalance, an old generation, an unknown member
+            ("heart-refused", &[(Heartbeat, Answer(27)), (Heartbeat, Answer(22)), (Heartbeat, Answer(25))]),
         ],
         false,
     )

@@ -260,6 +260,43 @@ fn run_self_join(optimized: bool, windows: Windows, inputs: &[Input]) -> Vec<Vec
     inputs.iter().map(step).collect()
 }
 
+/// The values of one key by the time from which they are valid.
+#[derive(Default)]
+struct Versions {
+    values: BTreeMap<i64, Text>,
+    /// Since when the newest value is valid, if the key is not deleted.
+    latest: Option<i64>,
+    /// Until when the values before the newest are valid, as far as the reference keeps that.
+    ended: Option<i64>,
+}
+
+impl Versions {
+    fn put(&mut self, time: i64, value: Text) {
+        let exists = value.is_some();
+        self.values.insert(time, value);
+        match self.latest {
+            Some(latest) if time < latest => {
+                self.ended = self.ended.max(Some(latest));
+                return;
+            }
+            Some(latest) if time > latest => self.ended = Some(time),
+            // The reference forgets when a value was deleted that nobody came before: a put of the past finds no trace.
+            Some(_) if !exists && self.ended != Some(time) => {
+                self.values.remove(&time);
+            }
+            Some(_) => {}
+            None if Some(time) < self.ended => return,
+            None if !exists => self.ended = Some(time),
+            None => {}
+        }
+        self.latest = exists.then_some(time);
+    }
+
+    fn as_of(&self, time: i64) -> Text {
+        self.values.range(..=time).next_back().and_then(|(_, value)| value.clone())
+    }
+}
+
 proptest! {
     #[test]
     fn an_inner_join_has_a_result_for_each_pair_that_is_kept(windows in windows(), inputs in inputs()) {
@@ -335,7 +372,7 @@ proptest! {
             }
             .to("out");
         });
-        let mut versions: BTreeMap<(String, i64), Text> = BTreeMap::new();
+        let mut versions: BTreeMap<String, Versions> = BTreeMap::new();
         let mut held: BTreeMap<(i64, String, usize), Text> = BTreeMap::new();
         let mut observed = -1;
         // A null key stops a left join with a grace period.
@@ -345,7 +382,7 @@ proptest! {
             let key = input.key.clone().unwrap_or_default();
             let mut wanted = Vec::new();
             if !input.left {
-                versions.insert((key, input.time), input.value.clone());
+                versions.entry(key).or_default().put(input.time, input.value.clone());
             } else if input.value.is_some() {
                 let at_once = observed - grace > input.time;
                 if !at_once {
@@ -363,8 +400,7 @@ proptest! {
                     }));
                 }
                 for (time, key, value) in joined {
-                    let of = (key.clone(), i64::MIN)..=(key.clone(), time);
-                    let other = versions.range(of).next_back().and_then(|(_, value)| value.clone());
+                    let other = versions.get(&key).and_then(|versions| versions.as_of(time));
                     if left || other.is_some() {
                         wanted.push((Some(key), pair(Some(&value), Some(&other)), time));
                     }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use millstream::StreamsConfig;
 use millstream::broker::Isolation;
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
+use millstream::operators::processor::{Outcome, Processor, ProcessorContext, Punctuation, Timer};
+use millstream::operators::push::Record;
 use millstream::operators::topology::Topology;
+use millstream::state::model::Timestamp;
 use millstream::task::PanicHandler;
 
 use crate::life::{Life, assert_names, create, values, write};
@@ -124,6 +128,40 @@ fn a_panic_below_a_record_cache_is_laid_to_the_record_that_caused_it() {
     life.until(|life| values(&life.broker, "out").iter().any(|line| line == "a=2"));
     assert!(values(&life.broker, "out").iter().all(|line| !line.starts_with("bad")));
     assert!(values(&life.broker, "out").iter().any(|line| line == "b=1"));
+}
+
+/// Passes records on; its timer panics.
+struct Alarm;
+
+impl Processor<String, String, String, String> for Alarm {
+    fn init(&mut self, cx: &mut ProcessorContext<'_, String, String>) -> Outcome {
+        cx.schedule(Duration::from_secs(1), Punctuation::WallClock);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        cx: &mut ProcessorContext<'_, String, String>,
+        record: Record<'_, String, String>,
+    ) -> Outcome {
+        cx.forward(record)
+    }
+
+    fn punctuate(&mut self, _: &mut ProcessorContext<'_, String, String>, _: Timer, _: Timestamp) -> Outcome {
+        panic!("the timer's own bug")
+    }
+}
+
+#[test]
+fn a_timer_that_panics_has_no_record_to_skip_and_stops_the_instance() {
+    for handler in [PanicHandler::Skip, PanicHandler::DeadLetter("failed".into())] {
+        let builder = StreamsBuilder::new();
+        builder.stream::<String, String>("in").process((), |()| Alarm).to("out");
+        let mut life = life(builder.build().unwrap(), handler);
+        write(&life.broker, "in", ["a", "b"]);
+        assert_names(&life.error(), &["user code panicked", "task 0_0", "the timer's own bug"]);
+        assert!(values(&life.broker, "failed").is_empty());
+    }
 }
 
 #[test]

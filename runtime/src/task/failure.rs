@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use millstream_operators::context::Refusal;
 use millstream_operators::error::ProcessError;
 use millstream_state::model::{RecordMeta, Timestamp};
 
+use super::dead_letter::DeadLetter;
 use super::{DEAD_LETTERS, REFUSED, Task, TaskError};
 
 /// What to do with a record whose key or value cannot be decoded (`deserialization.exception.handler`).
@@ -49,14 +49,9 @@ impl Task {
             if !matches!(self.rules.refused, ProcessingHandler::DeadLetter(_)) {
                 continue;
             }
-            let mut headers = record.headers.clone();
-            let text = |text: String| Some(Bytes::from(text.into_bytes()));
-            headers.add("__streams.errors.exception", text("ProcessingError".to_owned()));
-            headers.add("__streams.errors.message", text(error.to_string()));
-            headers.add("__streams.errors.node", text(node.to_string()));
-            headers.add("__streams.errors.topic", text(topic.to_string()));
-            headers.add("__streams.errors.partition", text(partition.to_string()));
-            headers.add("__streams.errors.offset", text(offset.to_string()));
+            let (exception, node) = ("ProcessingError", Some(&*node));
+            let letter = DeadLetter { exception, message: &error, node, topic, partition, offset };
+            let headers = letter.headers(&record.headers);
             let meta = RecordMeta { target: REFUSED, partition: None, timestamp: Some(record.timestamp) };
             let head = input.and_then(|input| self.inputs[input].record()).filter(|head| head.offset == offset);
             let (key, value) = head.map_or((None, None), |head| (head.key, head.value));
@@ -78,13 +73,10 @@ impl Task {
                     task = %self.id, topic = %partition.topic, partition = partition.partition, offset = %record.offset,
                     "record goes to the dead-letter topic {topic}: {error}"
                 );
-                let mut headers = record.headers.clone();
-                let text = |text: String| Some(Bytes::from(text.into_bytes()));
-                headers.add("__streams.errors.exception", text("DecodeError".to_owned()));
-                headers.add("__streams.errors.message", text(error.to_string()));
-                headers.add("__streams.errors.topic", text(partition.topic.to_string()));
-                headers.add("__streams.errors.partition", text(partition.partition.to_string()));
-                headers.add("__streams.errors.offset", text(record.offset.to_string()));
+                let (topic, partition, offset) = (&partition.topic, partition.partition, record.offset);
+                let letter =
+                    DeadLetter { exception: "DecodeError", message: &error, node: None, topic, partition, offset };
+                let headers = letter.headers(record.headers);
                 let meta = RecordMeta { target: DEAD_LETTERS, partition: None, timestamp: Some(record.timestamp) };
                 self.cx.outputs.append(meta, &headers, record.key, record.value);
             }

@@ -10,6 +10,7 @@
 //! the same code.
 
 mod choice;
+mod dead_letter;
 mod effects;
 mod error;
 mod failure;

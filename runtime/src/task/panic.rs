@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use millstream_state::model::{Offset, RecordMeta, Timestamp, TopicPartition};
 
+use super::dead_letter::DeadLetter;
 use super::{PANICKED, Task, TaskError};
 
 /// What to do when user code panics (`StreamsUncaughtExceptionHandler` in Kafka Streams).
@@ -110,13 +110,8 @@ impl Task {
         let (topic, partition, offset) = (&input.partition.topic, input.partition.partition, record.offset);
         if let PanicHandler::DeadLetter(to) = &self.rules.panics {
             tracing::warn!(task = %self.id, %topic, partition, %offset, "record goes to the dead-letter topic {to}: {error}");
-            let mut headers = record.headers.clone();
-            let text = |text: String| Some(Bytes::from(text.into_bytes()));
-            headers.add("__streams.errors.exception", text("Panic".to_owned()));
-            headers.add("__streams.errors.message", text(error.clone()));
-            headers.add("__streams.errors.topic", text(topic.to_string()));
-            headers.add("__streams.errors.partition", text(partition.to_string()));
-            headers.add("__streams.errors.offset", text(offset.to_string()));
+            let letter = DeadLetter { exception: "Panic", message: error, node: None, topic, partition, offset };
+            let headers = letter.headers(record.headers);
             let meta = RecordMeta { target: PANICKED, partition: None, timestamp: Some(record.timestamp) };
             self.cx.outputs.append(meta, &headers, record.key, record.value);
         } else {
