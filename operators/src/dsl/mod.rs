@@ -67,6 +67,7 @@ mod table;
 mod table_join;
 mod table_joined;
 mod table_kept;
+mod table_store;
 mod time_windows;
 mod to_table;
 mod topics;

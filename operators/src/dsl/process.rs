@@ -170,7 +170,7 @@ where
 {
     let (below, open) = (below.clone(), stores.opener());
     Arc::new(move |chain| {
-        let processor = supplier(open(&mut Opener(chain)));
+        let processor = supplier(open(&mut Opener::new(chain)));
         ProcessorNode::build(chain, (node, &name), &below, processor)
     })
 }

@@ -103,7 +103,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
         drop(graph);
 
         let open = stores.opener();
-        let make: Make<T> = Arc::new(move |chain| supplier(open(&mut Opener(chain))));
+        let make: Make<T> = Arc::new(move |chain| supplier(open(&mut Opener::new(chain))));
         let (old, view) = match &kept {
             Some((store, key, value)) => {
                 (OldValues::stored(), View::stored(store.clone(), (key.clone(), value.clone()), None))

@@ -1,5 +1,6 @@
 //! How a table can be looked at from the side, known while the topology is written: what joins need of it.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use millstream_state::model::Windowed;
@@ -20,7 +21,7 @@ impl<K, V> Clone for View<K, V> {
 }
 
 /// Where a table's values are.
-pub(crate) trait Viewed<K, V>: Send + Sync {
+pub(crate) trait Viewed<K, V>: Any + Send + Sync {
     /// Has the values kept if they are not yet, and answers the stores that a look reads.
     fn require(&self, graph: &mut Graph) -> Vec<Arc<str>>;
 
@@ -62,12 +63,19 @@ impl<K: 'static, V: 'static> View<K, V> {
     pub(crate) fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, V>> {
         self.0.lookup(chain, node)
     }
+
+    /// The table's own store, if it is one of this kind.
+    pub(crate) fn store<S: Any>(&self) -> Option<&S> {
+        let viewed: &dyn Any = &*self.0;
+        viewed.downcast_ref()
+    }
 }
 
-struct Stored<K, V> {
-    store: Arc<str>,
-    key: SerdeRef<K>,
-    value: SerdeRef<V>,
+/// In a key-value store.
+pub(crate) struct Stored<K, V> {
+    pub(crate) store: Arc<str>,
+    pub(crate) key: SerdeRef<K>,
+    pub(crate) value: SerdeRef<V>,
     source: Option<Keep>,
 }
 
@@ -92,10 +100,11 @@ impl<K: 'static, V: 'static> View<Windowed<K>, V> {
     }
 }
 
-struct StoredWindows<K, V> {
-    store: Arc<str>,
-    key: SerdeRef<K>,
-    value: SerdeRef<V>,
+/// In a window store.
+pub(crate) struct StoredWindows<K, V> {
+    pub(crate) store: Arc<str>,
+    pub(crate) key: SerdeRef<K>,
+    pub(crate) value: SerdeRef<V>,
 }
 
 impl<K: 'static, V: 'static> Viewed<Windowed<K>, V> for StoredWindows<K, V> {
@@ -116,10 +125,11 @@ impl<K: 'static, V: 'static> View<Windowed<K>, V> {
     }
 }
 
-struct StoredSessions<K, V> {
-    store: Arc<str>,
-    key: SerdeRef<K>,
-    value: SerdeRef<V>,
+/// In a session store.
+pub(crate) struct StoredSessions<K, V> {
+    pub(crate) store: Arc<str>,
+    pub(crate) key: SerdeRef<K>,
+    pub(crate) value: SerdeRef<V>,
 }
 
 impl<K: 'static, V: 'static> Viewed<Windowed<K>, V> for StoredSessions<K, V> {

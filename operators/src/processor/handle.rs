@@ -45,6 +45,12 @@ impl<S: StoreType> StoreHandle<S> {
         Self { name, open: Arc::new(move |opener, name| S::open(opener, name, &serdes)), connected: true }
     }
 
+    /// The handle of a table's store, which the table's own node writes back.
+    pub(crate) fn of_table(name: Arc<str>, serdes: S::Serdes) -> Self {
+        let open: Open<S> = Arc::new(move |opener, name| S::open(&mut opener.of_table(), name, &serdes));
+        Self { name, open, connected: true }
+    }
+
     /// The handle of a store that all processors can use.
     pub(crate) fn global(name: Arc<str>, serdes: S::Serdes) -> Self {
         Self { connected: false, ..Self::new(name, serdes) }
@@ -59,7 +65,21 @@ impl<S> StoreHandle<S> {
 }
 
 /// Opens stores while a task's operators are built.
-pub struct Opener<'a, 'b>(pub(crate) &'a mut ChainBuilder<'b>);
+pub struct Opener<'a, 'b> {
+    pub(super) chain: &'a mut ChainBuilder<'b>,
+    /// Whether nobody but the processors writes back what the record cache of a store holds.
+    pub(super) alone: bool,
+}
+
+impl<'a, 'b> Opener<'a, 'b> {
+    pub(crate) fn new(chain: &'a mut ChainBuilder<'b>) -> Self {
+        Self { chain, alone: true }
+    }
+
+    fn of_table(&mut self) -> Opener<'_, 'b> {
+        Opener { chain: self.chain, alone: false }
+    }
+}
 
 /// Opens several stores for one task.
 pub type OpenAll<O> = Box<dyn Fn(&mut Opener<'_, '_>) -> O + Send + Sync>;

@@ -16,7 +16,6 @@ use crate::context::Context;
 use crate::error::ProcessError;
 use crate::ops::stored;
 use crate::push::Flush;
-use crate::topology::chain::ChainBuilder;
 
 /// The entries of a scan. It reads as it goes and borrows the context: collect what you need before you forward or write.
 pub type KeyValueEntries<'a, K, V> = Box<dyn Iterator<Item = Result<(K, V), StateError>> + 'a>;
@@ -40,16 +39,16 @@ impl<K, V> Flush for WrittenBack<K, V> {
 
 /// The one store of a task under this name.
 fn open<K: 'static, V: 'static>(
-    chain: &mut ChainBuilder<'_>,
+    opener: &mut Opener<'_, '_>,
     name: &str,
-    key: SerdeRef<K>,
-    value: SerdeRef<V>,
+    (key, value): &(SerdeRef<K>, SerdeRef<V>),
 ) -> Rc<Cell<K, V>> {
-    chain.shared_store(
+    let alone = opener.alone;
+    opener.chain.shared_store(
         name,
-        |chain, id, spec| RefCell::new(KeyValue::new(id, spec, key, value, chain.cache())),
+        |chain, id, spec| RefCell::new(KeyValue::new(id, spec, key.clone(), value.clone(), chain.cache())),
         |chain, id, store| {
-            if store.borrow().is_cached() {
+            if alone && store.borrow().is_cached() {
                 let flushed = WrittenBack { store: store.clone(), name: Arc::from(name) };
                 chain.stateful(id, Rc::new(RefCell::new(flushed)));
             }
@@ -141,8 +140,8 @@ impl<K, V> Clone for KeyValueStore<K, V> {
 impl<K: 'static, V: 'static> StoreType for KeyValueStore<K, V> {
     type Serdes = (SerdeRef<K>, SerdeRef<V>);
 
-    fn open(opener: &mut Opener<'_, '_>, name: &str, (key, value): &Self::Serdes) -> Self {
-        Self(open(opener.0, name, key.clone(), value.clone()))
+    fn open(opener: &mut Opener<'_, '_>, name: &str, serdes: &Self::Serdes) -> Self {
+        Self(open(opener, name, serdes))
     }
 }
 
@@ -238,8 +237,8 @@ impl<K, V> Clone for TimestampedKeyValueStore<K, V> {
 impl<K: 'static, V: 'static> StoreType for TimestampedKeyValueStore<K, V> {
     type Serdes = (SerdeRef<K>, SerdeRef<V>);
 
-    fn open(opener: &mut Opener<'_, '_>, name: &str, (key, value): &Self::Serdes) -> Self {
-        Self(open(opener.0, name, key.clone(), value.clone()))
+    fn open(opener: &mut Opener<'_, '_>, name: &str, serdes: &Self::Serdes) -> Self {
+        Self(open(opener, name, serdes))
     }
 }
 

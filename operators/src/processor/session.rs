@@ -50,11 +50,12 @@ impl<K: 'static, V: 'static> StoreType for SessionStore<K, V> {
     type Serdes = (SerdeRef<K>, SerdeRef<V>);
 
     fn open(opener: &mut Opener<'_, '_>, name: &str, (key, value): &Self::Serdes) -> Self {
-        let store = opener.0.shared_store(
+        let alone = opener.alone;
+        let store = opener.chain.shared_store(
             name,
             |chain, id, spec| RefCell::new(Typed::new(id, spec, key.clone(), value.clone(), chain.cache())),
             |chain, id, store| {
-                if store.borrow().is_cached() {
+                if alone && store.borrow().is_cached() {
                     let flushed = WrittenBack { store: store.clone(), name: Arc::from(name) };
                     chain.stateful(id, Rc::new(RefCell::new(flushed)));
                 }

@@ -27,7 +27,7 @@ impl<K: 'static, V: 'static> StoreType for VersionedKeyValueStore<K, V> {
 
     fn open(opener: &mut Opener<'_, '_>, name: &str, (key, value): &Self::Serdes) -> Self {
         let make = |id, spec: &_| RefCell::new(VersionedStore::new(id, spec, key.clone(), value.clone()));
-        Self(opener.0.shared_store(name, |_, id, spec| make(id, spec), |_, _, _| {}))
+        Self(opener.chain.shared_store(name, |_, id, spec| make(id, spec), |_, _, _| {}))
     }
 }
 

@@ -16,7 +16,6 @@ use crate::context::Context;
 use crate::error::ProcessError;
 use crate::ops::stored;
 use crate::push::Flush;
-use crate::topology::chain::ChainBuilder;
 
 /// The windows of a scan. It reads as it goes and borrows the context: collect what you need before you forward or write.
 pub type WindowEntries<'a, K, V> = Box<dyn Iterator<Item = Result<(Windowed<K>, V), StateError>> + 'a>;
@@ -39,16 +38,16 @@ impl<K, V> Flush for WrittenBack<K, V> {
 }
 
 fn open<K: 'static, V: 'static>(
-    chain: &mut ChainBuilder<'_>,
+    opener: &mut Opener<'_, '_>,
     name: &str,
-    key: SerdeRef<K>,
-    value: SerdeRef<V>,
+    (key, value): &(SerdeRef<K>, SerdeRef<V>),
 ) -> Rc<Cell<K, V>> {
-    chain.shared_store(
+    let alone = opener.alone;
+    opener.chain.shared_store(
         name,
-        |chain, id, spec| RefCell::new(Typed::new(id, spec, key, value, chain.cache())),
+        |chain, id, spec| RefCell::new(Typed::new(id, spec, key.clone(), value.clone(), chain.cache())),
         |chain, id, store| {
-            if store.borrow().is_cached() {
+            if alone && store.borrow().is_cached() {
                 let flushed = WrittenBack { store: store.clone(), name: Arc::from(name) };
                 chain.stateful(id, Rc::new(RefCell::new(flushed)));
             }
@@ -178,8 +177,8 @@ impl<K, V> Clone for WindowStore<K, V> {
 impl<K: 'static, V: 'static> StoreType for WindowStore<K, V> {
     type Serdes = (SerdeRef<K>, SerdeRef<V>);
 
-    fn open(opener: &mut Opener<'_, '_>, name: &str, (key, value): &Self::Serdes) -> Self {
-        Self(open(opener.0, name, key.clone(), value.clone()))
+    fn open(opener: &mut Opener<'_, '_>, name: &str, serdes: &Self::Serdes) -> Self {
+        Self(open(opener, name, serdes))
     }
 }
 
@@ -229,8 +228,8 @@ impl<K, V> Clone for TimestampedWindowStore<K, V> {
 impl<K: 'static, V: 'static> StoreType for TimestampedWindowStore<K, V> {
     type Serdes = (SerdeRef<K>, SerdeRef<V>);
 
-    fn open(opener: &mut Opener<'_, '_>, name: &str, (key, value): &Self::Serdes) -> Self {
-        Self(open(opener.0, name, key.clone(), value.clone()))
+    fn open(opener: &mut Opener<'_, '_>, name: &str, serdes: &Self::Serdes) -> Self {
+        Self(open(opener, name, serdes))
     }
 }
 

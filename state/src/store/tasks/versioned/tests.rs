@@ -31,8 +31,42 @@ fn at(millis: i64) -> Timestamp {
 /// Every version of every key that was ever put and not refused, as a list by time; `None` is a delete.
 #[derive(Clone, Debug, Default)]
 struct Model {
-    versions: BTreeMap<Vec<u8>, BTreeMap<i64, Option<Vec<u8>>>>,
+    keys: BTreeMap<Vec<u8>, Versions>,
     observed: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Versions {
+    values: BTreeMap<i64, Option<Vec<u8>>>,
+    /// Since when the newest value is valid, if the key is not deleted.
+    latest: Option<i64>,
+    /// Until when those before the newest are valid, as far as Kafka Streams keeps that.
+    ended: Option<i64>,
+}
+
+impl Versions {
+    /// Puts a version; answers until when it is valid.
+    fn put(&mut self, time: i64, value: Option<Vec<u8>>) -> Placed {
+        let exists = value.is_some();
+        let later = self.values.range(time + 1..).next().map(|(later, _)| *later);
+        let until = [later, self.latest, self.ended].into_iter().flatten().filter(|end| *end > time).min();
+        self.values.insert(time, value);
+        if let Some(until) = until {
+            self.ended = self.ended.max(self.latest).max(Some(until));
+            return Placed::Until(at(until));
+        }
+        match self.latest {
+            Some(latest) if time > latest => self.ended = Some(time),
+            // A delete at the very time of the latest value leaves a trace only where something ends.
+            Some(_) if !exists && self.ended != Some(time) => {
+                self.values.remove(&time);
+            }
+            None if !exists => self.ended = Some(time),
+            _ => {}
+        }
+        self.latest = exists.then_some(time);
+        Placed::Latest
+    }
 }
 
 impl Model {
@@ -45,21 +79,11 @@ impl Model {
             return Placed::TooOld;
         }
         self.observed = self.observed.max(Some(time));
-        let versions = self.versions.entry(key.to_vec()).or_default();
-        let later = versions.range(time + 1..).next().map(|(time, _)| *time);
-        // As in Kafka Streams, a delete at the very time of the latest value leaves a trace only where a value ends.
-        let replaces = versions.get(&time).is_some_and(Option::is_some);
-        let ends = versions.range(..time).next_back().is_some_and(|(_, before)| before.is_some());
-        if value.is_none() && later.is_none() && replaces && !ends {
-            versions.remove(&time);
-        } else {
-            versions.insert(time, value.map(<[u8]>::to_vec));
-        }
-        later.map_or(Placed::Latest, |later| Placed::Until(at(later)))
+        self.keys.entry(key.to_vec()).or_default().put(time, value.map(<[u8]>::to_vec))
     }
 
     fn get(&self, key: &[u8], as_of: i64) -> Option<(Vec<u8>, i64)> {
-        let versions = self.versions.get(key)?;
+        let versions = &self.keys.get(key)?.values;
         let latest = versions.range(as_of + 1..).next().is_none();
         let (time, value) = versions.range(..=as_of).next_back()?;
         let value = value.clone()?;
@@ -100,7 +124,7 @@ fn found(stores: &mut TaskStores, key: &[u8], as_of: i64) -> Option<(Vec<u8>, i6
 }
 
 fn agree(stores: &mut TaskStores, model: &Model) {
-    for key in model.versions.keys() {
+    for key in model.keys.keys() {
         for as_of in 0..45 {
             assert_eq!(found(stores, key, as_of), model.get(key, as_of), "{key:?} as of {as_of}");
         }
