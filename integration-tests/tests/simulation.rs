@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
 
-use millstream_integration_tests::lives::{Counts, Scenario, live, workload};
+use millstream_integration_tests::lives::{Counts, REGRESSIONS, Scenario, live, workload};
 
 /// Lives of each workload in every test run; `make torture` lives others.
 const LIVES: u64 = 250;
@@ -50,6 +50,19 @@ fn every_life_ends_with_exact_results() {
     ] {
         assert!(faults.get(kind).is_some_and(|count| *count > 10), "hardly any {kind}: {faults:?}");
     }
+}
+
+#[test]
+fn what_once_went_wrong_goes_right() {
+    let workloads = workload::all();
+    let mut violations = Vec::new();
+    for regression in REGRESSIONS {
+        let workload = workloads.iter().find(|workload| workload.name() == regression.workload).unwrap();
+        if let Err(violation) = live(Scenario::draw_for(regression.seed, workload.clone()), None, false) {
+            violations.push(format!("{regression:?}: {}", violation.what));
+        }
+    }
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]

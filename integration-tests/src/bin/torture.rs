@@ -78,7 +78,8 @@ fn run(wanted: &Wanted) -> Result<Totals, String> {
         if wanted.aloud {
             println!("seed {seed}: {}", scenario.describe());
         }
-        *totals.by_workload.entry(scenario.workload.name()).or_default() += 1;
+        let name = scenario.workload.name();
+        *totals.by_workload.entry(name).or_default() += 1;
         totals.lives += 1;
         match live(scenario, None, wanted.aloud) {
             Ok(report) => {
@@ -91,9 +92,9 @@ fn run(wanted: &Wanted) -> Result<Totals, String> {
                 totals.violations += 1;
                 print!("{}", violation.log);
                 println!("VIOLATION, seed {seed} ({}): {}", violation.scenario, violation.what);
-                let workload = wanted.workload.as_ref().map_or_else(String::new, |name| format!(" --workload {name}"));
+                // With the workload: which one a seed alone draws depends on how many there are.
                 println!(
-                    "  replay: cargo run --package millstream-integration-tests --bin torture -- --seed {seed}{workload} --aloud"
+                    "  replay: cargo run --package millstream-integration-tests --bin torture -- --seed {seed} --workload {name} --aloud"
                 );
             }
         }

@@ -1,20 +1,19 @@
 //! Compares what a life has left with what its application must give: outputs as a reader of committed records sees
 //! them, changelogs replayed, and the stores on every disk.
 
-use std::collections::BTreeMap;
-use std::ops::Bound::Unbounded;
+use std::ops::Range;
 use std::sync::Arc;
 
 use millstream::broker::embedded::LogRecord;
 use millstream::broker::{Broker, Isolation, OutRecord, ProducerSettings, Wake};
 use millstream::state::changelog::push_timestamped;
-use millstream::state::engine::{Direction, Storage};
-use millstream::state::model::{Headers, Position, Timestamp};
-use millstream::state::store::{StoreId, StoreKind, StoreSpec, TaskStores};
+use millstream::state::model::{Headers, Position};
+use millstream::state::store::{StoreId, StoreKind, StoreSpec};
+use millstream::task::TaskId;
 
-use super::APP;
 use super::life::Life;
 use super::workload::{Steps, Table};
+use super::{APP, disks};
 
 /// Compares; all processes must have stopped.
 pub(super) fn check(life: &Life) -> Result<(), String> {
@@ -31,8 +30,8 @@ pub(super) fn check(life: &Life) -> Result<(), String> {
             let wanted = expected.stores.get(&*store.name).cloned().unwrap_or_default();
             changelog(life, store, &wanted)?;
             for partition in 0..life.scenario.partitions {
-                let task = format!("{}_{partition}", sub.spec().id);
-                disks(life, &sub.spec().stores, StoreId(index as u32), (&task, partition))?;
+                let task = TaskId { sub_topology: sub.spec().id, partition };
+                disks::check(life, &sub.spec().stores, StoreId(index as u32), task)?;
             }
         }
     }
@@ -58,11 +57,11 @@ fn nothing_hangs(life: &Life) -> Result<(), String> {
     Ok(())
 }
 
-fn read(life: &Life, topic: &str, partition: i32) -> Vec<LogRecord> {
+pub(super) fn read(life: &Life, topic: &str, partition: i32) -> Vec<LogRecord> {
     life.broker.read_log(topic, partition, Isolation::ReadCommitted).unwrap_or_default()
 }
 
-fn show(value: Option<&[u8]>) -> String {
+pub(super) fn show(value: Option<&[u8]>) -> String {
     value.map_or_else(|| "nothing".to_owned(), |bytes| format!("\"{}\"", bytes.escape_ascii()))
 }
 
@@ -99,11 +98,11 @@ fn outputs(life: &Life, topic: &str, wanted: &Steps) -> Result<(), String> {
     Ok(())
 }
 
-/// A changelog replayed from `from` on over what is there already, as the bytes of a store.
-fn replay(life: &Life, store: &StoreSpec, partition: i32, from: Position, mut table: Table) -> Table {
+/// A part of a changelog replayed over what is there already, as the bytes of a store.
+pub(super) fn replay(life: &Life, store: &StoreSpec, partition: i32, part: Range<Position>, mut table: Table) -> Table {
     let topic = format!("{APP}-{}-changelog", store.name);
     for record in read(life, &topic, partition) {
-        if Position::new(record.offset.number()) < from {
+        if !part.contains(&Position::new(record.offset.number())) {
             continue;
         }
         let key = record.key.unwrap_or_default().to_vec();
@@ -120,11 +119,14 @@ fn replay(life: &Life, store: &StoreSpec, partition: i32, from: Position, mut ta
     table
 }
 
+/// Where no changelog ends.
+pub(super) const NO_END: Position = Position::new(i64::MAX);
+
 fn is_timestamped(kind: StoreKind) -> bool {
     matches!(kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_))
 }
 
-fn is_window(kind: StoreKind) -> bool {
+pub(super) fn is_window(kind: StoreKind) -> bool {
     matches!(kind, StoreKind::Window(_) | StoreKind::TimestampedWindow(_))
 }
 
@@ -132,7 +134,7 @@ fn changelog(life: &Life, store: &StoreSpec, wanted: &Table) -> Result<(), Strin
     let skip = if is_timestamped(store.kind) { 8 } else { 0 };
     let mut found = Table::new();
     for partition in 0..life.scenario.partitions {
-        let table = replay(life, store, partition, Position::START, Table::new());
+        let table = replay(life, store, partition, Position::START..NO_END, Table::new());
         found.extend(table.into_iter().map(|(key, value)| (key, value.get(skip..).unwrap_or_default().to_vec())));
     }
     differ(life, &format!("changelog of {}", store.name), &found, wanted)
@@ -151,65 +153,6 @@ fn differ(life: &Life, what: &str, found: &Table, wanted: &Table) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// A task's store on every disk, with the rest of its changelog replayed over it, must be what the changelog gives; and
-/// the disk that has come furthest must hold it all.
-fn disks(life: &Life, specs: &[StoreSpec], store: StoreId, task: (&str, i32)) -> Result<(), String> {
-    let (task, partition) = task;
-    let spec = &specs[store.0 as usize];
-    let whole = replay(life, spec, partition, Position::START, Table::new());
-    let mut furthest: Option<(Position, Table, String)> = None;
-    for machine in &life.machines {
-        let there = machine.storage.tasks().map_err(|error| error.to_string())?;
-        if !there.iter().any(|name| name == task) {
-            continue;
-        }
-        let engine = machine.storage.open(task).map_err(|error| error.to_string())?;
-        let mut stores = TaskStores::open(specs, engine).map_err(|error| error.to_string())?;
-        let Some(mark) = stores.mark(store) else { continue };
-        let dump = dump(&mut stores, spec, store)?;
-        let replayed = replay(life, spec, partition, mark.position, dump.clone());
-        same(
-            &format!("store {} of task {task} on {} at {}", spec.name, machine.name, mark.position),
-            &replayed,
-            &whole,
-        )?;
-        if furthest.as_ref().is_none_or(|(position, ..)| mark.position > *position) {
-            furthest = Some((mark.position, dump, machine.name.clone()));
-        }
-    }
-    match furthest {
-        Some((_, dump, name)) => {
-            same(&format!("store {} of task {task} on {name}, as it is", spec.name), &dump, &whole)
-        }
-        None if whole.is_empty() => Ok(()),
-        None => Err(format!("nobody has task {task}")),
-    }
-}
-
-fn same(what: &str, found: &Table, wanted: &Table) -> Result<(), String> {
-    let keys: std::collections::BTreeSet<&Vec<u8>> = found.keys().chain(wanted.keys()).collect();
-    for key in keys {
-        let (found, wanted) = (found.get(key).map(Vec::as_slice), wanted.get(key).map(Vec::as_slice));
-        if found != wanted {
-            let key = key.escape_ascii();
-            return Err(format!("{what}, key {key}: found {}, the changelog gives {}", show(found), show(wanted)));
-        }
-    }
-    Ok(())
-}
-
-fn dump(stores: &mut TaskStores, spec: &StoreSpec, store: StoreId) -> Result<Table, String> {
-    let forward = Direction::Forward;
-    let scan = match is_window(spec.kind) {
-        true => stores.window_fetch_all(store, (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX)), forward),
-        false => stores.scan(store, (Unbounded, Unbounded), forward),
-    };
-    let scan = scan.map_err(|error| error.to_string())?;
-    let entries: Result<BTreeMap<_, _>, _> =
-        scan.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect();
-    entries.map_err(|error| error.to_string())
 }
 
 /// A transaction over all topics goes through and can be read: nothing of the application is in its way.

@@ -370,7 +370,11 @@ impl Life {
             End::Clean => format!("{} has stopped cleanly", machine.name),
             End::Failed(error) => format!("{} has failed: {error}", machine.name),
         });
-        machine.process = None;
+        let process = machine.process.take();
+        machine.unrestored = process.map(|process| process.unrestored).unwrap_or_default();
+        for task in &machine.unrestored {
+            self.trace.note(|| format!("{} was restoring task {task} when it stopped", machine.name));
+        }
         // As when a process exits: its connections are closed.
         self.broker.kill_client(&machine.name);
         if let End::Failed(error) = &end {

@@ -1,5 +1,6 @@
 //! A machine with its disk, and the process on it: the production controller and workers, each stepped by itself.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use millstream::clock::Monotonic;
 use millstream::instance::{Controller, Parts, State, Who, assemble};
 use millstream::operators::topology::Topology;
 use millstream::state::engine::MemoryStorage;
-use millstream::task::Now;
+use millstream::task::{Now, TaskId};
 use millstream::worker::{Step, Worker, WorkerError};
 use millstream::{StreamsConfig, StreamsError};
 
@@ -66,6 +67,8 @@ pub(super) struct Process {
     pub(super) link: Arc<Link>,
     /// Whether it was asked to stop.
     pub(super) stopping: bool,
+    /// Tasks whose restoration its stop has cut short.
+    pub(super) unrestored: BTreeSet<TaskId>,
 }
 
 impl Process {
@@ -88,7 +91,10 @@ impl Process {
     fn step_worker(&mut self, index: usize, now: Now) -> Step {
         let Some(worker) = &mut self.workers[index] else { return Step::WaitUntil(None) };
         let error = match catch_unwind(AssertUnwindSafe(|| worker.step(now))) {
-            Ok(Ok(Step::Stopped)) => None,
+            Ok(Ok(Step::Stopped)) => {
+                self.unrestored.extend(worker.unrestored());
+                None
+            }
             Ok(Ok(step)) => return step,
             Ok(Err(error)) => Some(error),
             Err(panic) => {
@@ -163,6 +169,8 @@ pub(super) struct Machine {
     pub(super) workers_ever: usize,
     /// Processes started on it.
     pub(super) starts: u64,
+    /// Tasks whose restoration the last clean stop has cut short.
+    pub(super) unrestored: BTreeSet<TaskId>,
 }
 
 /// What a process is started with.
@@ -190,6 +198,7 @@ impl Machine {
             disk_heals_at: None,
             workers_ever: 0,
             starts: 0,
+            unrestored: BTreeSet::new(),
         }
     }
 
@@ -218,7 +227,8 @@ impl Machine {
                 }
             }
         }
-        self.process = Some(Process { controller, workers: made, sleepers, link, stopping: false });
+        self.process =
+            Some(Process { controller, workers: made, sleepers, link, stopping: false, unrestored: BTreeSet::new() });
     }
 
     /// Whether its process can do anything now.

@@ -166,6 +166,8 @@ pub struct Worker {
     ailing: Vec<Ailing>,
     /// Tasks that have failed since their last commit.
     healing: BTreeMap<TaskId, Healing>,
+    /// Tasks that were given back before they were restored.
+    unrestored: Vec<TaskId>,
 }
 
 /// What became of a task that is being restored.
@@ -207,6 +209,7 @@ impl Worker {
             sick: BTreeMap::new(),
             ailing: Vec::new(),
             healing: BTreeMap::new(),
+            unrestored: Vec::new(),
             meter: Meter::new(&seed.settings.application_id, seed.index),
             transaction,
             ownership: None,
@@ -218,6 +221,12 @@ impl Worker {
             last_purge: Monotonic::default(),
             seed,
         })
+    }
+
+    /// The tasks that were being restored when all were given back the last time. Their stores are behind their changelogs
+    /// by as much as their marks say; who opens them next replays that.
+    pub fn unrestored(&self) -> &[TaskId] {
+        &self.unrestored
     }
 
     /// Does what can be done now.
@@ -284,6 +293,7 @@ impl Worker {
         self.mode = Mode::Working;
         self.ownership = Some(ownership);
         self.announced.running = false;
+        self.unrestored.clear();
         for task in tasks {
             let mut state = match task.parked {
                 Some(state) => state,

@@ -37,6 +37,12 @@ pub(super) struct Ailing {
     at: Monotonic,
 }
 
+impl Ailing {
+    pub(super) fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
 /// How a task is doing that was closed and opened again.
 pub(super) struct Healing {
     breaker: Breaker,

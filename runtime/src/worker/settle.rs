@@ -7,11 +7,13 @@ use millstream_state::model::{Position, TopicPartition};
 
 use super::input::still_ours;
 use super::outbox::ToTransaction;
+use super::recover::Ailing;
 use super::user::guarded;
 use super::{Cause, FromWorker, Mode, Worker, WorkerError};
 use crate::broker::{BrokerError, ErrorClass};
 use crate::commit::{CommitRequest, Outcome};
 use crate::deliberate::{self, Bug};
+use crate::restore::Restoring;
 use crate::task::{Now, StorageFault, TaskError, TaskId, TaskState};
 
 /// How long a worker that was told that its tasks are gone waits to hear the same from the group. If it hears nothing, it
@@ -206,6 +208,12 @@ impl Worker {
     fn park(&mut self) -> Result<(), WorkerError> {
         let mut parked: Vec<TaskState> =
             std::mem::take(&mut self.running).into_values().map(|running| running.task.park()).collect();
+        // Nobody waits for a restoration to end, which can take as long as the changelog is: the marks say what is missing.
+        let ailing = self.ailing.iter().map(Ailing::id);
+        self.unrestored = self.restoring.iter().map(Restoring::id).chain(ailing).collect();
+        for id in &self.unrestored {
+            tracing::info!(task = %id, "given back before it was restored: the next to open its stores replays the rest");
+        }
         for restoring in self.restoring.drain(..) {
             parked.push(restoring.park(self.fetcher.as_deref_mut())?);
         }

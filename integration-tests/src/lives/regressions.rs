@@ -1,0 +1,33 @@
+//! Lives that once went wrong, or that showed something which had to be understood. A life is its workload and its seed:
+//! a workload that is added later changes none of them.
+
+/// A life that is lived in every test run.
+#[derive(Clone, Copy, Debug)]
+pub struct Regression {
+    /// The workload's name.
+    pub workload: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// What it showed.
+    pub found: &'static str,
+}
+
+const fn life(workload: &'static str, seed: u64, found: &'static str) -> Regression {
+    Regression { workload, seed, found }
+}
+
+/// All of them.
+pub const REGRESSIONS: [Regression; 4] = [
+    life(
+        "windows",
+        1_004_248,
+        "a clean stop while a task whose disk had been full replays its tail: behind by its mark",
+    ),
+    life("windows", 1_018_448, "the same with two processes, after a crash and late replies"),
+    life("counters", 1_019_646, "the same with a mark that is too low because a transaction had been aborted"),
+    life(
+        "lists",
+        5_287,
+        "at least once: a delete that is in the changelog but had not been sent is not forwarded again",
+    ),
+];
