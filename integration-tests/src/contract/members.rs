@@ -58,7 +58,8 @@ impl<'a> TestMember<'a> {
                 self.assigned = None;
                 Event::Lost
             }
-            MemberEvent::Failed(error) => Event::Failed(error),
+            // No scene has a member of another program, so this is as unexpected.
+            MemberEvent::Refused(error) | MemberEvent::Failed(error) => Event::Failed(error),
         })
     }
 

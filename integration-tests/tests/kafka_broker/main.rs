@@ -3,6 +3,8 @@
 //! Needs `MILLSTREAM_TEST_BOOTSTRAP`, as `scripts/kafka.sh start` prints it; without it the tests say that they were not run.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests against a real broker take real time")]
 
+mod other_program;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -126,7 +128,7 @@ fn assigned(member: &mut dyn Member) -> Assigned {
             None
         }
         MemberEvent::Lost => panic!("lost"),
-        MemberEvent::Failed(error) => panic!("{error}"),
+        MemberEvent::Refused(error) | MemberEvent::Failed(error) => panic!("{error}"),
     })
 }
 
@@ -141,7 +143,7 @@ fn both_assigned<'a>(a: &'a mut (dyn Member + 'a), b: &'a mut (dyn Member + 'a))
                     *of = None;
                     member.acknowledge();
                 }
-                Some(MemberEvent::Failed(error)) => panic!("{error}"),
+                Some(MemberEvent::Refused(error) | MemberEvent::Failed(error)) => panic!("{error}"),
                 Some(MemberEvent::Lost) | None => {}
             }
         }

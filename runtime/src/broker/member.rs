@@ -74,6 +74,9 @@ pub enum MemberEvent {
     Assigned(Assigned),
     /// The partitions are gone already; commits for them will be refused.
     Lost,
+    /// The group does not take us in, because its present members share it out in another way: they belong to another
+    /// program. The member goes on trying; an assignment follows when they have left.
+    Refused(BrokerError),
     /// The membership cannot go on: [`ErrorClass::InstanceFenced`](super::ErrorClass::InstanceFenced) if another live process has this identity.
     Failed(BrokerError),
 }

@@ -112,6 +112,8 @@ pub struct Controller {
     topics: TopicWatch,
     homes: BTreeMap<TaskId, usize>,
     commits: Vec<(Ticket<()>, Completer<()>)>,
+    /// About the group, which does not take the member in.
+    joining: Breaker,
     state: StateCell,
     error: Option<Arc<StreamsError>>,
     stop: bool,
@@ -136,6 +138,10 @@ impl Controller {
             topics: TopicWatch::default(),
             homes: BTreeMap::new(),
             commits: Vec::new(),
+            joining: Breaker::new(
+                &seed.troubles,
+                format!("group {} cannot be joined", seed.parts.config.application_id),
+            ),
             state: StateCell::default(),
             error: None,
             stop: false,
@@ -341,7 +347,7 @@ impl Controller {
             Phase::Joined => {
                 self.phase = Phase::Joined;
                 self.topics.step(now.monotonic, &*self.admin)?;
-                Ok(self.listen()? || self.open_ahead())
+                Ok(self.listen(now.monotonic)? || self.open_ahead())
             }
             Phase::Collecting { acknowledge } => {
                 let back = self.collected();
@@ -444,7 +450,7 @@ impl Controller {
         StreamsError::Membership { group: self.app().to_owned(), source }
     }
 
-    fn listen(&mut self) -> Result<bool, StreamsError> {
+    fn listen(&mut self, now: Monotonic) -> Result<bool, StreamsError> {
         let Some(event) = self.member.as_mut().and_then(|member| member.poll()) else { return Ok(false) };
         match event {
             MemberEvent::Revoking => {
@@ -458,7 +464,14 @@ impl Controller {
                 self.collect(|| ToWorker::Lost);
                 self.phase = Phase::Collecting { acknowledge: false };
             }
-            MemberEvent::Assigned(assigned) => self.assign(assigned)?,
+            MemberEvent::Assigned(assigned) => {
+                self.joining.worked(now);
+                self.assign(assigned)?;
+            }
+            // The member tries again by itself, and nobody could do more than wait.
+            MemberEvent::Refused(error) => {
+                self.joining.refused(now, &error);
+            }
             MemberEvent::Failed(source) => return Err(self.membership(source)),
         }
         Ok(true)

@@ -78,6 +78,7 @@ impl Member for KafkaMember {
             }
             Told::Assigned(assigned) => MemberEvent::Assigned(assigned),
             Told::Lost => MemberEvent::Lost,
+            Told::Refused(error) => MemberEvent::Refused(error),
             Told::Failed(error) => MemberEvent::Failed(error),
         })
     }

@@ -50,6 +50,7 @@ pub(super) enum Told {
     Revoking(u64),
     Assigned(Assigned),
     Lost,
+    Refused(BrokerError),
     Failed(BrokerError),
 }
 
@@ -431,11 +432,20 @@ impl Membership {
                 RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::InvalidSessionTimeout
-                | RDKafkaErrorCode::InconsistentGroupProtocol
                 | RDKafkaErrorCode::InvalidGroupId
                 | RDKafkaErrorCode::GroupMaxSizeReached,
                 _,
             ) => self.fail(failure.error(call())),
+            // librdkafka asks to join again every second.
+            (RDKafkaErrorCode::InconsistentGroupProtocol, _) => self.tell(Told::Refused(BrokerError::new(
+                ErrorClass::Retriable,
+                format!("join group {}", self.group),
+                format!(
+                    "its present members share it out in another way than Millstream, so they belong to Kafka Streams or to \
+                     another program; it can be joined when they have left it or their sessions have timed out ({})",
+                    failure.reason
+                ),
+            ))),
             (RDKafkaErrorCode::UnknownTopicOrPartition, _) => {
                 tracing::warn!(group = self.group, "a topic of the subscription does not exist");
             }

@@ -20,7 +20,7 @@ impl Controller {
             Some(MemberEvent::Revoking) => (|| ToWorker::Revoke, true),
             Some(MemberEvent::Lost) => (|| ToWorker::Lost, false),
             // An assignment that crossed our leave is not taken up.
-            Some(MemberEvent::Assigned(_) | MemberEvent::Failed(_)) => {
+            Some(MemberEvent::Assigned(_) | MemberEvent::Refused(_) | MemberEvent::Failed(_)) => {
                 self.phase = Phase::Leaving { ticket };
                 return Ok(true);
             }

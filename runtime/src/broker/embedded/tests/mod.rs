@@ -100,6 +100,7 @@ fn name_of(event: Option<&MemberEvent>) -> &'static str {
         Some(MemberEvent::Revoking) => "revoking",
         Some(MemberEvent::Assigned(_)) => "assigned",
         Some(MemberEvent::Lost) => "lost",
+        Some(MemberEvent::Refused(_)) => "refused",
         Some(MemberEvent::Failed(_)) => "failed",
     }
 }
