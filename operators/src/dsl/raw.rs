@@ -146,7 +146,8 @@ impl TopologyBuilder {
         let (key, value) = produced.serdes_over(Serdes::default()).required(&mut self.graph.lock(), &name);
         let settings =
             Arc::new(OutletSettings { node: name.clone(), key, value, partitioner: produced.partitioner, topic: None });
-        let (node, ports) = self.below(Kind::Sink { name, topic: SinkTopic::Fixed(topic.into()) }, parents);
+        let topic = SinkTopic::Fixed(topic.into());
+        let (node, ports) = self.below(Kind::Sink { name, topic, unhashed_suffix: 0 }, parents);
         let make = move |chain: &mut ChainBuilder<'_>| {
             Rc::new(RefCell::new(Outlet::new(settings.clone(), chain.sink(&settings.node)))) as Next<K, V>
         };

@@ -80,6 +80,8 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         let given = produced.name.clone().or_else(|| self.next_name.clone());
         let name = graph.names.node(&given, names::SINK);
         let (key, value) = produced.serdes_over(self.serdes.clone()).required(&mut graph, &name);
+        // A partitioner that leaves a record to the hash leaves it to that of the whole key, as in Kafka Streams.
+        let unhashed_suffix = if produced.partitioner.is_some() { 0 } else { key.unhashed_suffix() };
         let settings = Arc::new(OutletSettings {
             node: name.clone(),
             key,
@@ -87,7 +89,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
             partitioner: produced.partitioner,
             topic: choose,
         });
-        let node = graph.add(Kind::Sink { name, topic }, &[self.node]);
+        let node = graph.add(Kind::Sink { name, topic, unhashed_suffix }, &[self.node]);
         drop(graph);
         self.below(node, move |chain| Outlet::new(settings.clone(), chain.sink(&settings.node)));
     }

@@ -1,10 +1,10 @@
 //! The description of a topology, in the words and the order of Kafka Streams.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::java_order::hash_order;
+use super::java_tree::JavaTree;
 use super::physical::{Destination, Physical, PhysicalGraph, Role};
 use super::spec::TopicRef;
 use super::split;
@@ -34,8 +34,8 @@ pub(crate) fn describe(graph: &PhysicalGraph, groups: &[Vec<usize>]) -> String {
 struct Drawn<'a> {
     nodes: HashMap<&'a str, &'a Physical>,
     sizes: HashMap<&'a str, usize>,
-    above: HashMap<&'a str, Vec<&'a str>>,
-    below: HashMap<&'a str, Vec<&'a str>>,
+    above: HashMap<&'a str, JavaTree<&'a str>>,
+    below: HashMap<&'a str, JavaTree<&'a str>>,
     walk: Vec<&'a str>,
 }
 
@@ -65,17 +65,17 @@ impl<'a> Drawn<'a> {
 
     fn grow(&mut self, name: &'a str, by: usize) {
         *self.sizes.entry(name).or_insert(1) += by;
-        for parent in self.above.get(name).cloned().unwrap_or_default() {
+        for parent in self.above.get(name).map(JavaTree::values).unwrap_or_default() {
             self.grow(parent, by);
         }
     }
 
     fn in_order(&self) -> Vec<&'a str> {
-        let mut sorted = Vec::new();
+        let mut sorted = JavaTree::default();
         for name in &self.walk {
             insert(&self.sizes, &mut sorted, name);
         }
-        sorted
+        sorted.values()
     }
 
     fn write(&self, text: &mut String, name: &'a str) {
@@ -101,16 +101,12 @@ impl<'a> Drawn<'a> {
 }
 
 /// Puts a node among others: larger trees first, then by name.
-fn insert<'a>(sizes: &HashMap<&'a str, usize>, sorted: &mut Vec<&'a str>, name: &'a str) {
-    let order = |other: &&str| sizes[name].cmp(&sizes[*other]).reverse().then_with(|| name.cmp(other));
-    let place = sorted.iter().position(|other| order(other) != Ordering::Greater).unwrap_or(sorted.len());
-    if sorted.get(place) != Some(&name) {
-        sorted.insert(place, name);
-    }
+fn insert<'a>(sizes: &HashMap<&'a str, usize>, sorted: &mut JavaTree<&'a str>, name: &'a str) {
+    sorted.insert(name, |other| sizes[other].cmp(&sizes[name]).then_with(|| name.cmp(other)));
 }
 
-fn join(names: Option<&Vec<&str>>, none: &str) -> String {
-    names.map_or_else(|| none.to_owned(), |names| names.join(", "))
+fn join(names: Option<&JavaTree<&str>>, none: &str) -> String {
+    names.map_or_else(|| none.to_owned(), |names| names.values().join(", "))
 }
 
 fn topic_name(topic: &TopicRef) -> &str {

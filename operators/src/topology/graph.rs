@@ -89,7 +89,7 @@ pub(crate) enum Kind {
     /// Joins two tables: a node for each side and the one that they hand their results to.
     TableJoin(TableJoin),
     /// Writes a topic.
-    Sink { name: Arc<str>, topic: SinkTopic },
+    Sink { name: Arc<str>, topic: SinkTopic, unhashed_suffix: usize },
     /// Writes a topic of the application's own that another node of the graph reads.
     InternalSink { name: Arc<str>, topic: Arc<str> },
     /// Reads what an [`Kind::InternalSink`] above it writes.

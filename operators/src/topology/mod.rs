@@ -5,6 +5,7 @@ mod describe;
 mod explicit;
 pub(crate) mod graph;
 mod java_order;
+mod java_tree;
 pub(crate) mod names;
 mod physical;
 pub(crate) mod port;

@@ -20,7 +20,7 @@ pub(crate) enum Role {
     /// Computes, with the stores of these names.
     Processor { stores: Vec<Arc<str>> },
     /// Writes a topic.
-    Sink { topic: Destination, repartition: Option<RepartitionSpec> },
+    Sink { topic: Destination, repartition: Option<RepartitionSpec>, unhashed_suffix: usize },
 }
 
 /// Where a sink writes.
@@ -128,12 +128,12 @@ impl PhysicalGraph {
                 self.write_processor(name, std::slice::from_ref(store), vec![source], users)
             }
             Kind::Processor { name, stores } => self.write_processor(name, stores, parents, users),
-            Kind::Sink { name, topic } => {
+            Kind::Sink { name, topic, unhashed_suffix } => {
                 let topic = match topic {
                     SinkTopic::Fixed(topic) => Destination::Topic(TopicRef::External(topic.clone())),
                     SinkTopic::Extracted(extractor) => Destination::Extracted(extractor.clone()),
                 };
-                Ok(self.push(name, Role::Sink { topic, repartition: None }, parents))
+                Ok(self.push(name, Role::Sink { topic, repartition: None, unhashed_suffix: *unhashed_suffix }, parents))
             }
             Kind::Keeper { name, store, kept } => {
                 let kept = if kept.asked() { std::slice::from_ref(store) } else { &[] };
@@ -143,7 +143,11 @@ impl PhysicalGraph {
                 let topic = TopicRef::Internal(topic.clone());
                 let (partitions, config) = (None, BTreeMap::new());
                 let repartition = Some(RepartitionSpec { topic: topic.clone(), partitions, config });
-                Ok(self.push(name, Role::Sink { topic: Destination::Topic(topic), repartition }, parents))
+                Ok(self.push(
+                    name,
+                    Role::Sink { topic: Destination::Topic(topic), repartition, unhashed_suffix: 0 },
+                    parents,
+                ))
             }
             Kind::InternalSource { name, topic, inlet } => {
                 let topics = vec![TopicRef::Internal(topic.clone())];
@@ -241,7 +245,7 @@ impl PhysicalGraph {
             partitions: repartition.partitions,
             config: repartition.config.clone(),
         };
-        let sink = Role::Sink { topic: Destination::Topic(topic.clone()), repartition: Some(spec) };
+        let sink = Role::Sink { topic: Destination::Topic(topic.clone()), repartition: Some(spec), unhashed_suffix: 0 };
         self.push(&names.sink, sink, above);
         let source = Role::Source { topics: vec![topic], reset: None, inlet: repartition.inlet.clone() };
         self.push(&names.source, source, Vec::new())

@@ -55,6 +55,9 @@ pub struct SinkSpec {
     pub node: Arc<str>,
     /// The topic; `None` if it is chosen per record.
     pub topic: Option<TopicRef>,
+    /// How many bytes at the end of its keys say nothing about the partition
+    /// ([`Serde::unhashed_suffix`](millstream_state::serdes::Serde::unhashed_suffix)).
+    pub unhashed_suffix: usize,
 }
 
 /// A repartition topic, to be created with `cleanup.policy=delete` and `retention.ms=-1`.

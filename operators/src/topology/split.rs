@@ -127,12 +127,12 @@ fn describe_group(graph: &PhysicalGraph, id: u32, group: &[usize]) -> (SubTopolo
                     spec.copartitioned.push(read_together);
                 }
             }
-            Role::Sink { topic, repartition } => {
+            Role::Sink { topic, repartition, unhashed_suffix } => {
                 let topic = match topic {
                     Destination::Topic(topic) => Some(topic.clone()),
                     Destination::Extracted(_) => None,
                 };
-                spec.sinks.push(SinkSpec { node: node.name.clone(), topic });
+                spec.sinks.push(SinkSpec { node: node.name.clone(), topic, unhashed_suffix: *unhashed_suffix });
                 spec.repartitions.extend(repartition.clone());
             }
         }

@@ -69,11 +69,12 @@ impl Task {
 
     fn send_outputs(&mut self, outbox: &mut impl Outbox) -> Result<bool, BrokerError> {
         while let Some(record) = self.cx.outputs.get(self.handover.outputs) {
+            let choose = |partitions| choose(&self.plan, &record, partitions, self.handover.round);
             let sent = match target(&self.plan, record.meta.target) {
                 Some(to) => {
                     let slot = record.meta.target as usize;
                     warn_of_old(&mut self.handover.warned, slot, to, &record, self.cx.wall_clock);
-                    outbox.send(out(&record, &to.topic, choose(&record, to.partitions, self.handover.round)))?
+                    outbox.send(out(&record, &to.topic, choose(to.partitions)))?
                 }
                 None => {
                     let index = self.handover.outputs;
@@ -83,7 +84,7 @@ impl Task {
                         continue;
                     };
                     match outbox.partitions(topic)? {
-                        Some(count) => outbox.send(out(&record, topic, choose(&record, count, self.handover.round)))?,
+                        Some(count) => outbox.send(out(&record, topic, choose(count)))?,
                         None => false,
                     }
                 }
@@ -143,10 +144,15 @@ fn out<'a>(record: &BufferedRecord<'a>, topic: &'a Arc<str>, partition: i32) -> 
     }
 }
 
-fn choose(record: &BufferedRecord<'_>, partitions: i32, round: usize) -> i32 {
+fn choose(plan: &TaskPlan, record: &BufferedRecord<'_>, partitions: i32, round: usize) -> i32 {
     match (record.meta.partition, record.key) {
         (Some(partition), _) => partition,
-        (None, Some(key)) => partition_of(key, partitions),
+        (None, Some(key)) => {
+            // Topics for records that failed are no sinks; their keys are as they came.
+            let sink = plan.sub_topology().spec().sinks.get(record.meta.target as usize);
+            let suffix = sink.map_or(0, |sink| sink.unhashed_suffix);
+            partition_of(&key[..key.len().saturating_sub(suffix)], partitions)
+        }
         (None, None) => (round % partitions.max(1) as usize) as i32,
     }
 }
@@ -175,4 +181,52 @@ fn warn_of_old(warned: &mut [bool], slot: usize, to: &OutputTopic, record: &Buff
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use millstream_operators::dsl::{Materialized, Produced, StreamsBuilder, TimeWindows};
+    use millstream_state::model::{Headers, RecordBuffer, RecordMeta, Windowed};
+
+    use super::*;
+
+    const PARTITIONS: i32 = 64;
+
+    /// Where the sinks of a windowed count put a window of `user`: the first by default, the second by a partitioner that
+    /// leaves it to the hash.
+    fn partitions(user: &str, start: i64) -> (i32, i32) {
+        let builder = StreamsBuilder::new();
+        let windows = TimeWindows::of_size_with_no_grace(Duration::from_secs(30));
+        let counts = builder.stream::<String, i64>("in").group_by_key().windowed_by(windows);
+        let counts = counts.count(Materialized::named("counts")).to_stream();
+        counts.to("by-key");
+        counts.to_with("by-all", Produced::<Windowed<String>, Option<i64>>::new().partitioner(|_, _, _| None));
+        let plan = TaskPlan::new(Arc::new(builder.build().unwrap()), 0);
+
+        let key = [user.as_bytes(), &start.to_be_bytes()].concat();
+        let place = |target: u32| {
+            let mut buffer = RecordBuffer::default();
+            let meta = RecordMeta { target, partition: None, timestamp: None };
+            buffer.append(meta, &Headers::new(), Some(&key), None);
+            choose(&plan, &buffer.get(0).unwrap(), PARTITIONS, 0)
+        };
+        (place(0), place(1))
+    }
+
+    /// Lost once: each window of a key went to a partition of its own, and Kafka Streams' updates of it to another.
+    #[test]
+    fn all_windows_of_a_key_go_to_the_partition_of_the_key() {
+        for start in [0, 30_000, 60_000] {
+            assert_eq!(partitions("anna", start).0, partition_of(b"anna", PARTITIONS));
+        }
+    }
+
+    #[test]
+    fn a_partitioner_that_does_not_choose_leaves_it_to_the_hash_of_the_whole_key() {
+        let whole = [b"anna".as_slice(), &30_000i64.to_be_bytes()].concat();
+        assert_eq!(partitions("anna", 30_000).1, partition_of(&whole, PARTITIONS));
+        assert_ne!(partition_of(&whole, PARTITIONS), partition_of(b"anna", PARTITIONS));
+    }
 }

@@ -50,6 +50,12 @@ pub trait Serde<T>: Send + Sync {
     fn is_null(&self, _value: &T) -> bool {
         false
     }
+
+    /// How many bytes at the end of an encoded key are left out of the hash that gives its partition when a stream is
+    /// written to a topic. Windowed keys leave out their times: all windows of a key share a partition.
+    fn unhashed_suffix(&self) -> usize {
+        0
+    }
 }
 
 /// A shared serde.

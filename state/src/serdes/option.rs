@@ -32,6 +32,10 @@ impl<T> Serde<Option<T>> for Nullable<T> {
     fn is_null(&self, value: &Option<T>) -> bool {
         value.as_ref().is_none_or(|value| self.0.is_null(value))
     }
+
+    fn unhashed_suffix(&self) -> usize {
+        self.0.unhashed_suffix()
+    }
 }
 
 /// What `inner` reads and writes, or null.

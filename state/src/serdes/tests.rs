@@ -60,6 +60,19 @@ fn windowed_keys_carry_their_times_behind_the_key() {
 }
 
 #[test]
+fn windows_of_a_key_are_hashed_by_the_key_alone() {
+    let window = Window { start: Timestamp::from_millis(20), end: Timestamp::from_millis(30) };
+    let key = Windowed { key: "a".to_owned(), window };
+    let hashed = |bytes: Vec<u8>, suffix: usize| bytes[..bytes.len() - suffix].to_vec();
+    for serde in [time_windowed(string(), Some(10)), session_windowed(string())] {
+        assert_eq!(hashed(encoded(&serde, &key), serde.unhashed_suffix()), b"a");
+        let optional = option(serde);
+        assert_eq!(hashed(encoded(&optional, &Some(key.clone())), optional.unhashed_suffix()), b"a");
+    }
+    assert_eq!(string().unhashed_suffix(), 0);
+}
+
+#[test]
 fn an_error_says_what_was_expected_and_what_was_found() {
     assert_eq!(i64().decode(Some(b"abc")).unwrap_err().to_string(), "i64 (8 bytes big-endian): found 3 bytes");
     assert_eq!(string().decode(None).unwrap_err().to_string(), "a string (UTF-8): found null");

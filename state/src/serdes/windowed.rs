@@ -39,6 +39,10 @@ impl<K> Serde<Windowed<K>> for TimeWindowed<K> {
         let window = Window { start, end: Timestamp::from_millis(end) };
         Ok(Windowed { key: self.key.decode(Some(key))?, window })
     }
+
+    fn unhashed_suffix(&self) -> usize {
+        8
+    }
 }
 
 struct SessionWindowed<K>(SerdeRef<K>);
@@ -55,6 +59,10 @@ impl<K> Serde<Windowed<K>> for SessionWindowed<K> {
         let (rest, start) = split_time(SESSION, present(SESSION, bytes)?)?;
         let (key, end) = split_time(SESSION, rest)?;
         Ok(Windowed { key: self.0.decode(Some(key))?, window: Window { start, end } })
+    }
+
+    fn unhashed_suffix(&self) -> usize {
+        16
     }
 }
 
