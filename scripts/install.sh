@@ -2,7 +2,7 @@
 # Installs what building or testing needs and is missing, where it can (apt, as root or with sudo); else says what to install.
 #
 #   scripts/install.sh build    a C++ compiler, make, libclang, cmake, pkg-config; checks Rust
-#   scripts/install.sh test     the same, and a Java runtime and Maven for the real broker
+#   scripts/install.sh test     the same, and a JDK and Maven for the real broker and Kafka Streams
 #
 # Nothing is done, and no network is used, if all is there.
 set -euo pipefail
@@ -30,6 +30,7 @@ java_version() { # 17 for 17.0.15; 1 for 1.8; nothing without Java
 
 has_java() {
   local version
+  command -v javac >/dev/null || return
   version=$(java_version)
   [ "${version:-0}" -ge 17 ]
 }
@@ -54,10 +55,10 @@ install_missing() {
 choose_java() { # the default of older systems is too old, where a newer one is to be had
   local index version
   for index in "${!missing[@]}"; do
-    [ "${missing[$index]}" = default-jre-headless ] || continue
+    [ "${missing[$index]}" = default-jdk-headless ] || continue
     for version in 25 21 17; do
-      if apt-cache show "openjdk-$version-jre-headless" 2>/dev/null | grep -q ^Version; then
-        missing[index]=openjdk-$version-jre-headless
+      if apt-cache show "openjdk-$version-jdk-headless" 2>/dev/null | grep -q ^Version; then
+        missing[index]=openjdk-$version-jdk-headless
         break
       fi
     done
@@ -107,7 +108,7 @@ command -v cmake >/dev/null || need "cmake" cmake
 command -v pkg-config >/dev/null || need "pkg-config" pkg-config
 has_libclang || need "libclang" libclang-dev
 if [ "$1" = test ]; then
-  has_java || need "a Java runtime, 17 or newer" default-jre-headless
+  has_java || need "a JDK, 17 or newer" default-jdk-headless
   command -v mvn >/dev/null || need "Maven" maven
 fi
 

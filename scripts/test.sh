@@ -20,8 +20,9 @@ step "tests"
 # The same inputs each time: what a change breaks is found by the change. New inputs are for those who look for them.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-20261126}
 # Compiled before the broker starts, so that it does not wait for the compiler. The programs are built as well: tests
-# that kill processes need them.
+# that kill processes need them. So is the application on Kafka Streams.
 cargo build --workspace --bins --locked
+scripts/kafka-streams.sh >/dev/null
 cargo test --workspace --no-run --locked
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
