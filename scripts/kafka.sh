@@ -95,7 +95,7 @@ launch() {
   echo "$pid" >"$dir/pid"
   for _ in $(seq 1800); do
     kill -0 "$pid" 2>/dev/null || fail "the broker ended: $(tail -5 "$dir/kafka.log")"
-    if grep -q 'Kafka Server started' "$dir/kafka.log" && answers "$port"; then
+    if grep -qs 'Kafka Server started' "$dir/kafka.log" && answers "$port"; then
       echo "127.0.0.1:$port" | tee "$dir/address"
       return
     fi

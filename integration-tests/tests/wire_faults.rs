@@ -10,8 +10,12 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use millstream::broker::Broker as _;
+use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
+use millstream::state::model::TopicPartition;
 use millstream_integration_tests::proxy::Api::{self, *};
 use millstream_integration_tests::proxy::Fault::{self, *};
+use millstream_integration_tests::proxy::{Proxy, Rule, When};
 use millstream_integration_tests::real::wire::Scene;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -234,4 +238,29 @@ async fn a_start_that_meets_a_fault_is_late_and_nothing_else() {
         true,
     )
     .await;
+}
+
+/// Lost once: librdkafka ended the process with SIGSEGV when a coordinator that was loading, or had moved, was asked.
+#[test]
+fn offsets_of_a_group_are_asked_for_until_its_coordinator_is_there() {
+    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
+        writeln!(std::io::stdout(), "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
+        return;
+    };
+    let proxy = Proxy::start(&bootstrap, 1).unwrap();
+    let admin = KafkaBroker::new(KafkaSettings::new(proxy.address())).unwrap().admin();
+    // loading, not available, not the coordinator
+    for code in [14, 15, 16] {
+        let before = proxy.rules().total();
+        proxy.rules().arm(Rule { api: OffsetFetch, when: When::Nth(1), fault: Answer(code) });
+        let mut asked = admin.committed("nobody", vec![TopicPartition::new("nothing", 0)]);
+        let committed = loop {
+            if let Some(answer) = asked.poll() {
+                break answer.unwrap();
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        };
+        assert!(committed == [None], "{code}: somebody has committed");
+        assert_eq!(proxy.rules().total(), before + 1, "{code}");
+    }
 }

@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::executor::block_on;
 use millstream_state::model::{Position, TopicId, TopicPartition};
 use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaType;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::errors::Failure;
@@ -50,15 +51,42 @@ pub(super) struct KafkaAdmin {
 /// The calls themselves, blocking.
 struct Calls {
     client: AdminClient<Logging>,
+    groups: Groups,
     timeout: Duration,
     clock: SystemClock,
+}
+
+/// The client that asks for the offsets of groups, made when it is needed first.
+///
+/// It is a consumer's, with a group of its own: where a coordinator says that it is not the one, or not ready, librdkafka
+/// tells its own group to look for the coordinator again, and a client without a group ends the process with SIGSEGV
+/// (librdkafka's issue 5040).
+struct Groups {
+    config: ClientConfig,
+    client: Mutex<Option<Arc<Client<Logging>>>>,
+}
+
+impl Groups {
+    fn client(&self) -> Result<Arc<Client<Logging>>, BrokerError> {
+        // A client is stored whole or not at all.
+        let mut stored = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*stored {
+            return Ok(client.clone());
+        }
+        let native = self.config.create_native_config();
+        let made = native.and_then(|native| Client::new(&self.config, native, RDKafkaType::RD_KAFKA_CONSUMER, Logging));
+        let client = Arc::new(made.map_err(|error| config::not_made("make a client that asks for groups", &error))?);
+        *stored = Some(client.clone());
+        Ok(client)
+    }
 }
 
 impl KafkaAdmin {
     pub(super) fn new(settings: &KafkaSettings) -> Result<Self, BrokerError> {
         let client = AdminClient::from_config_and_context(&config::admin(settings), Logging)
             .map_err(|error| config::not_made("make an admin client", &error))?;
-        let calls = Calls { client, timeout: settings.request_timeout, clock: SystemClock::default() };
+        let groups = Groups { config: config::groups(settings), client: Mutex::default() };
+        let calls = Calls { client, groups, timeout: settings.request_timeout, clock: SystemClock::default() };
         Ok(Self { calls: Arc::new(calls), under_way: Arc::default() })
     }
 
@@ -335,8 +363,9 @@ impl Calls {
         let name =
             CString::new(group).map_err(|error| BrokerError::new(ErrorClass::Fatal, call(), error.to_string()))?;
         let wanted = offsets::without_offsets(partitions);
+        let client = self.groups.client()?;
         self.retry(self.timeout * 4, || {
-            let answer = native::group_offsets(self.client.inner(), &name, &wanted, self.timeout)
+            let answer = native::group_offsets(&client, &name, &wanted, self.timeout)
                 .map_err(|failure| failure.error(call()))?;
             let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
             answers.map(|(partition, element)| committed_of(group, partition, element)).collect()

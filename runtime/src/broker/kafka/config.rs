@@ -111,6 +111,14 @@ pub(super) fn admin(settings: &KafkaSettings) -> ClientConfig {
     base(settings, &client_id(settings, "admin"))
 }
 
+/// For questions about groups.
+pub(super) fn groups(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = base(settings, &client_id(settings, "groups"));
+    // librdkafka wants a name, but no group of this name ever comes to be: nothing is subscribed and nothing committed.
+    config.set("group.id", client_id(settings, "groups"));
+    config
+}
+
 pub(super) fn producer(settings: &KafkaSettings, producer: &ProducerSettings) -> ClientConfig {
     let mut config = base(settings, &client_id(settings, &producer.client_id));
     config.set("enable.idempotence", "true");

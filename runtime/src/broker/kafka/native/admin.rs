@@ -254,6 +254,9 @@ impl StableEnd {
 }
 
 /// What a group has committed for the list's partitions, in no order. A partition with an open transaction fails.
+///
+/// The client must be a consumer's with a `group.id`, whichever: another's ends the process with SIGSEGV where the
+/// coordinator has moved or is loading (librdkafka's issue 5040).
 pub(crate) fn group_offsets<C: ClientContext>(
     client: &Client<C>,
     group: &CStr,
