@@ -94,6 +94,12 @@ impl Life {
         self.instance = Instance::new(&self.parts, &Wake::nobody()).unwrap();
     }
 
+    /// The same, under another name: other transactional ids on the same disk, as for a task that moves between workers.
+    pub(crate) fn restart_as(&mut self, name: &str) {
+        self.parts.who.name = name.into();
+        self.restart();
+    }
+
     /// The same, with other settings.
     pub(crate) fn reconfigure(&mut self, change: impl FnOnce(StreamsConfig) -> StreamsConfig) {
         self.parts.config = change(self.parts.config.clone());

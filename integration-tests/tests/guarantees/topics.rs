@@ -1,6 +1,7 @@
 //! Topics that change under the application: positions that are gone, topics that are deleted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use millstream::StreamsConfig;
@@ -23,6 +24,12 @@ fn copying() -> Topology {
 fn delete_records(broker: &EmbeddedBroker, topic: &str, before: i64) {
     let before = vec![(TopicPartition::new(topic, 0), Position::new(before))];
     assert!(matches!(broker.admin().delete_records(before).poll(), Some(Ok(()))));
+}
+
+/// How many of the topic's records the ledger has processed.
+fn committed(broker: &EmbeddedBroker, topic: &str) -> i64 {
+    let offsets = broker.group_offsets(ledger::APP);
+    offsets.iter().filter(|(partition, _)| *partition.topic == *topic).map(|(_, at)| at.position.number()).sum()
 }
 
 fn delete_topic(broker: &EmbeddedBroker, topic: &str) {
@@ -190,4 +197,32 @@ fn a_changelog_cut_off_while_the_application_was_down_is_told_of_and_the_store_r
         life.until_running();
     });
     assert_names(&log, &["the store is rebuilt: its position", "is outside of the changelog"]);
+}
+
+/// The broker answers a commit before it has written all the control records that end the transaction. A store that counts
+/// them is ahead of its changelog then, for a moment; it was rebuilt from nothing.
+#[test]
+fn a_store_that_is_ahead_of_a_late_control_record_is_not_rebuilt() {
+    let log = logged(|| {
+        let mut life = Life::new(ledger::topology(), ledger::config().workers(1), |broker| {
+            ledger::create_topics(broker);
+            ledger::produce(broker, 0..20);
+            let turn = AtomicU64::new(0);
+            // One in three, among them now and then that of the offsets, is written at once.
+            broker.set_late_markers(move || {
+                Duration::from_millis(if turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) { 0 } else { 4_000 })
+            });
+        });
+        for (round, name) in ["b", "c", "d", "e", "f"].into_iter().enumerate() {
+            life.until_running();
+            let end = 40 + round as u64 * 20;
+            ledger::produce(&life.broker, end - 20..end);
+            life.until(|life| committed(&life.broker, "in") > end as i64 - 20);
+            life.stop();
+            // Committed, and perhaps not all of its control records written.
+            life.restart_as(name);
+        }
+        life.until_running();
+    });
+    assert!(!log.contains("the store is rebuilt"), "{log}");
 }

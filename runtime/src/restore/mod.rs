@@ -9,6 +9,7 @@
 mod replay;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_operators::topology::OffsetReset;
 use millstream_state::model::{Position, TopicPartition};
@@ -109,12 +110,22 @@ pub struct Restoring {
     breaker: Breaker,
     /// When a replay that was refused goes on.
     again: Monotonic,
+    /// Since when a store is ahead of its changelog.
+    ahead_since: Option<Monotonic>,
     /// The records that user code has panicked on.
     panics: Panics,
 }
 
 /// The pause before a changelog that was cut off is looked at again.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a store may be ahead of its changelog until the changelog is believed. A store counts the control record that
+/// ends its transaction as soon as the commit is answered, and the broker writes it a little later: a task that moves at
+/// once to another worker would be rebuilt from nothing.
+const LATE: Duration = Duration::from_secs(5);
+
+/// The pause before the end of such a changelog is asked for again.
+const LATE_PAUSE: Duration = Duration::from_millis(10);
 
 impl Restoring {
     /// Begins. `inputs` are the partitions of the task in the order of [`crate::task::TaskPlan::inputs_of`].
@@ -127,6 +138,7 @@ impl Restoring {
             phase: Phase::Ask { at: now },
             breaker,
             again: now,
+            ahead_since: None,
             panics: Panics::default(),
         }
     }
@@ -200,6 +212,10 @@ impl Restoring {
             }
             Phase::Asking(questions) => match questions.poll() {
                 Ok(None) => Ok((false, false)),
+                Ok(Some(answers)) if self.is_ahead(&answers, now.monotonic) => {
+                    self.phase = Phase::Ask { at: now.monotonic.after(LATE_PAUSE) };
+                    Ok((true, false))
+                }
                 Ok(Some(answers)) => {
                     self.starts = self.start_points(&answers)?;
                     self.phase = Phase::Replaying(self.replays(now, fetcher, &answers)?);
@@ -306,6 +322,22 @@ impl Restoring {
             inputs_newest: some(&uncommitted, &|inputs| admin.end_positions(inputs, Isolation::ReadCommitted)),
             answers: [None, None, None, None],
         }
+    }
+
+    /// Whether a store has seen more than its changelog has, and not for long.
+    fn is_ahead(&mut self, answers: &Answers, now: Monotonic) -> bool {
+        let ahead = |((store, _), end): ((StoreId, TopicPartition), &Position)| {
+            let changelog = self.state.plan.changelogs[store.0 as usize].as_ref();
+            let mark = self.state.cx.state.stores.mark(store);
+            // The end of a source topic says nothing: it is replayed to the committed offset.
+            changelog.zip(mark).is_some_and(|(changelog, mark)| {
+                !changelog.source && mark.topic == changelog.id && mark.position > *end
+            })
+        };
+        if !self.changelogs().into_iter().zip(&answers.ends).any(ahead) {
+            return false;
+        }
+        now.since(*self.ahead_since.get_or_insert(now)) < LATE
     }
 
     fn start_points(&self, answers: &Answers) -> Result<Vec<StartPoint>, RestoreError> {
