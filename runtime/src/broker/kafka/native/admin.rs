@@ -201,7 +201,19 @@ fn read_offsets(answer: &Answer) -> Vec<Element> {
         let mut count = 0;
         let list = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
         let infos = slice(list, count).iter();
-        infos.map(|&info| read_element(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info))).collect()
+        let elements = infos.map(|&info| read_element(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info)));
+        elements.map(answered).collect()
+    }
+}
+
+/// Where the request to a leader failed as a whole, librdkafka answers for its partitions without an error and without an
+/// offset (-1001). Taken for a changelog's end, that made a store complete that was empty.
+fn answered(element: Element) -> Element {
+    match element.code {
+        RDKafkaErrorCode::NoError if element.offset < 0 => {
+            Element { code: RDKafkaErrorCode::BrokerTransportFailure, ..element }
+        }
+        _ => element,
     }
 }
 
