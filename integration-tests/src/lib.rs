@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub mod alone;
 pub mod chaos;
 pub mod conformance;
 pub mod contract;
