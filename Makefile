@@ -1,9 +1,9 @@
 # Thin: each target says in one line what it runs.
 
-.PHONY: help demo word-count test bench chaos torture kafka kafka-stop
+.PHONY: help demo word-count test bench bench-peers bench-growth chaos torture kafka kafka-stop
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: ## counts the year's 336,776 flights on the embedded broker
 	@scripts/install.sh build
@@ -19,8 +19,17 @@ test: ## all checks and all tests, with a real broker
 
 bench: ## throughput beside the raw client loop, on a real broker
 	@scripts/install.sh test
-	scripts/with-kafka.sh sh -c 'for workload in passthrough count; do cargo bench --package millstream-benches \
-	  --bench throughput -- --bootstrap-servers "$$MILLSTREAM_TEST_BOOTSTRAP" --workload $$workload || exit 1; done'
+	scripts/bench.sh throughput --workload passthrough
+	scripts/bench.sh throughput --workload count
+
+bench-peers: ## Millstream, Kafka Streams and the raw loop beside each other (long; a look: WORKLOADS=count SCALE=0.2 ROUNDS=1)
+	@scripts/install.sh test
+	scripts/bench-peers.sh
+
+bench-growth: ## how cost grows with keys, record size, partitions, stores, workers and state
+	@scripts/install.sh test
+	mkdir -p .work/bench
+	scripts/bench.sh growth --out "$(CURDIR)/.work/bench"
 
 chaos: ## kills three processes again and again while the flights are counted (long; SEED=n, KILLS=n)
 	@scripts/install.sh test

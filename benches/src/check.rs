@@ -8,7 +8,7 @@ use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
-use crate::options::{Order, Side, Workload};
+use crate::order::{Order, Side, Workload};
 use crate::topics;
 
 /// Compares a run's committed output with the input, and answers how many records it wrote.
@@ -29,10 +29,13 @@ pub fn output(order: &Order, passing: u64) -> Result<u64> {
             Some(Err(error)) => return Err(error.into()),
             Some(Ok(message)) => {
                 written += 1;
-                if order.workload == Workload::Count {
+                let key = message.key().unwrap_or_default();
+                if order.workload == Workload::ReduceLargeState {
+                    counts.insert(key.to_vec(), 1);
+                } else if order.workload.counts() {
                     let bytes = message.payload().and_then(|value| value.try_into().ok());
                     let count = bytes.map_or(0, u64::from_be_bytes);
-                    let last = counts.entry(message.key().unwrap_or_default().to_vec()).or_default();
+                    let last = counts.entry(key.to_vec()).or_default();
                     ensure!(count > *last, "a count in {} went from {last} to {count}", order.output);
                     *last = count;
                 }
@@ -40,8 +43,10 @@ pub fn output(order: &Order, passing: u64) -> Result<u64> {
         }
     }
     let (found, expected) = match (order.workload, order.side) {
-        (Workload::Count, _) => (counts.values().sum(), order.records),
-        (Workload::Passthrough, Side::Millstream) => (written, passing),
+        // Keys with their windows, where there are some: the last counts of all add up to the input.
+        (workload, _) if workload.counts() => (counts.values().sum(), order.records * workload.steps_per_record()),
+        (Workload::ReduceLargeState, _) => (counts.len() as u64, order.records.min(order.keys as u64)),
+        (Workload::Passthrough, Side::Millstream | Side::KafkaStreams) => (written, passing),
         _ => (written, order.records),
     };
     ensure!(found == expected, "{} accounts for {found} records instead of {expected}", order.output);

@@ -28,6 +28,12 @@ pub fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
+/// Ends this process as a crash would: nothing is closed, nothing is written.
+pub fn kill_this_process() {
+    // SAFETY: sends a signal, to ourselves; no memory is involved.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
 /// A consumer's common queue.
 pub struct Queue {
     raw: NonNull<sys::rd_kafka_queue_t>,

@@ -1,18 +1,21 @@
 //! The physical limit under a runtime on this client: a plain loop without topology, store or generality.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustc_hash::FxBuildHasher;
 
-use crate::meter::{Figures, Meter};
+use crate::child::{READY, until_told_to_end};
+use crate::meter::{self, Figures, Mark, Meter, Service};
 use crate::native::{self, Message, Queue, Topic};
-use crate::options::{Call, Delivery, Order, Workload};
+use crate::order::{Call, Delivery, Order, Workload};
 use crate::topics;
 
 const BATCH: usize = 1000;
@@ -94,6 +97,14 @@ impl Output {
         Ok(())
     }
 
+    /// Ends a transaction without anything in it.
+    fn give_up(&self) -> Result<()> {
+        if self.transactional {
+            self.producer.abort_transaction(TIMEOUT)?;
+        }
+        Ok(())
+    }
+
     fn commit(&self, input: &Input) -> Result<()> {
         native::flush(&self.producer, TIMEOUT)?;
         let (consumer, offsets) = (input.queue.consumer(), input.offsets()?);
@@ -131,36 +142,94 @@ impl Work {
     }
 }
 
+impl Work {
+    fn new(order: &Order) -> Result<Self> {
+        Ok(match order.workload {
+            Workload::Passthrough | Workload::Copy => Self::Copy,
+            Workload::Count => Self::Count(HashMap::default()),
+            other => bail!("there is no raw loop for {}", other.name()),
+        })
+    }
+}
+
 /// Reads the input to its end.
 ///
 /// # Errors
 /// If the client reports one.
 pub fn run(order: &Order) -> Result<Figures> {
-    let meter = Meter::default();
-    let (mut input, output) = (Input::open(order)?, Output::open(order)?);
-    let mut work = match order.workload {
-        Workload::Passthrough | Workload::Copy => Work::Copy,
-        Workload::Count => Work::Count(HashMap::default()),
-    };
-    let interval = Duration::from_millis(order.commit_interval_ms);
-    let (mut first, mut seen) = (None, 0);
-    while seen < order.records {
-        output.begin()?;
-        let begun = meter.now();
-        while seen < order.records && meter.now().since(begun) < interval {
-            let batch = input.queue.take(BATCH, interval.min(Duration::from_millis(20)));
-            if first.is_none() && !batch.is_empty() {
-                first = Some(meter.mark());
+    let mut pump = Pump::new(order)?;
+    while pump.seen < order.records {
+        pump.transaction(|seen| seen < order.records)?;
+    }
+    let first = pump.first.context("no record came")?;
+    Ok(pump.meter.figures(pump.seen, first, pump.middle.unwrap_or(first)))
+}
+
+/// Copies until standard input ends.
+///
+/// # Errors
+/// If the client reports one.
+pub fn serve(order: &Order) -> Result<Service> {
+    let mut pump = Pump::new(order)?;
+    let told = Arc::new(AtomicBool::new(false));
+    let listening = told.clone();
+    std::thread::spawn(move || {
+        // An input that cannot be read has ended.
+        let _ = until_told_to_end();
+        listening.store(true, Ordering::Release);
+    });
+    let before = native::cpu_seconds();
+    writeln!(std::io::stdout(), "{READY}")?;
+    while !told.load(Ordering::Acquire) {
+        pump.transaction(|_| true)?;
+    }
+    Ok(Service { cpu_seconds: native::cpu_seconds() - before, peak_rss_mib: meter::peak_rss_mib() })
+}
+
+/// The loop and where it stands.
+struct Pump {
+    meter: Meter,
+    input: Input,
+    output: Output,
+    work: Work,
+    interval: Duration,
+    half: u64,
+    seen: u64,
+    first: Option<Mark>,
+    middle: Option<Mark>,
+}
+
+impl Pump {
+    fn new(order: &Order) -> Result<Self> {
+        let meter = Meter::default();
+        let (input, output) = (Input::open(order)?, Output::open(order)?);
+        let (work, interval) = (Work::new(order)?, Duration::from_millis(order.commit_interval_ms));
+        Ok(Self { meter, input, output, work, interval, half: order.records / 2, seen: 0, first: None, middle: None })
+    }
+
+    /// Works for a commit interval, or as long as `more` says of the number of records so far, and commits.
+    fn transaction(&mut self, more: impl Fn(u64) -> bool) -> Result<()> {
+        let (begun, before) = (self.meter.now(), self.seen);
+        self.output.begin()?;
+        while more(self.seen) && self.meter.now().since(begun) < self.interval {
+            let batch = self.input.queue.take(BATCH, self.interval.min(Duration::from_millis(20)));
+            if self.first.is_none() && !batch.is_empty() {
+                self.first = Some(self.meter.mark());
             }
             for record in batch.iter() {
                 let record = record?;
-                work.record(&record, &output)?;
-                input.next[record.partition as usize] = record.offset + 1;
+                self.work.record(&record, &self.output)?;
+                self.input.next[record.partition as usize] = record.offset + 1;
             }
-            seen += batch.len() as u64;
-            output.producer.poll(Duration::ZERO);
+            self.seen += batch.len() as u64;
+            if self.middle.is_none() && self.seen >= self.half && self.first.is_some() {
+                self.middle = Some(self.meter.mark());
+            }
+            self.output.producer.poll(Duration::ZERO);
         }
-        output.commit(&input)?;
+        if self.seen == before {
+            return self.output.give_up();
+        }
+        self.output.commit(&self.input)
     }
-    Ok(meter.figures(seen, first.context("no record came")?))
 }

@@ -8,24 +8,28 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::meter::Figures;
-use crate::options::{Options, Side};
+use crate::options::Options;
+use crate::order::Side;
 use crate::throughput::Run;
 
 /// Least, middle and greatest of several values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Range {
-    min: f64,
-    median: f64,
-    max: f64,
+pub struct Range {
+    /// The least.
+    pub min: f64,
+    /// The middle; of an even number of values the mean of the two in the middle.
+    pub median: f64,
+    /// The greatest.
+    pub max: f64,
 }
 
 impl Range {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+    /// The range of these values; `None` if there are none.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let middle = sorted.len() / 2;
-        // Of an even number of values, the mean of the two in the middle.
         let median = (sorted[middle] + sorted[(sorted.len() - 1) / 2]) / 2.0;
         Some(Self { min, median, max })
     }
@@ -43,7 +47,7 @@ const COLUMNS: [Column; 4] = [
 
 /// One run in a line.
 pub fn line(run: &Run) -> String {
-    let mut line = format!("round {} {:<12}", run.round, format!("{:?}", run.side).to_lowercase());
+    let mut line = format!("round {} {:<12}", run.round, run.side.name());
     for (_, heading, value, digits) in COLUMNS {
         // Writing to a string cannot fail.
         let _ = write!(line, "  {heading} {:.digits$}", value(&run.figures));
@@ -124,6 +128,8 @@ mod tests {
             records: 1_000_000,
             seconds: 1.0,
             cpu_seconds,
+            half_seconds: 0.5,
+            half_cpu_seconds: cpu_seconds / 2.0,
             first_record_seconds: 0.1,
             peak_rss_mib: 100.0,
             threads: std::collections::BTreeMap::new(),

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
+use crate::restart::watch::{Stopwatch, pause};
+
 const TIMEOUT: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The topics whose names begin with a prefix of this run's own; all of them are deleted in the end.
 pub struct Topics {
@@ -44,7 +47,22 @@ impl Topics {
                 bail!("creating topic {name}: {code}");
             }
         }
+        self.wait_for(&name, partitions)?;
         Ok(name)
+    }
+
+    /// The controller made the topic; the broker that clients ask may hear of it later.
+    fn wait_for(&self, name: &str, partitions: i32) -> Result<()> {
+        let began = Stopwatch::start();
+        loop {
+            let metadata = self.admin.inner().fetch_metadata(Some(name), TIMEOUT).context("describing topics")?;
+            let found = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            if found.filter(|partition| partition.leader() >= 0).count() == partitions as usize {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < TIMEOUT, "topic {name} was made, but has no leaders after {TIMEOUT:?}");
+            pause(LOOK);
+        }
     }
 
     /// The name that a run's group, producer and internal topics begin with.
@@ -112,4 +130,51 @@ pub fn from_the_start(topic: &str, partitions: usize) -> Result<TopicPartitionLi
         list.add_partition_offset(topic, partition, Offset::Beginning)?;
     }
     Ok(list)
+}
+
+/// What a group must have committed for its work to be done.
+#[derive(Default)]
+pub struct Wanted {
+    positions: Vec<(String, i32, i64)>,
+}
+
+impl Wanted {
+    /// The present ends of a topic's partitions, less `markers` offsets that hold no record.
+    ///
+    /// # Errors
+    /// If the broker does not tell.
+    pub fn add(&mut self, consumer: &BaseConsumer, topic: &str, markers: i64) -> Result<()> {
+        let ends = ends(consumer, topic)?.into_iter().enumerate();
+        let wanted = ends.map(|(partition, end)| (topic.to_owned(), partition as i32, end - markers));
+        self.positions.extend(wanted.filter(|(_, _, end)| *end > 0));
+        Ok(())
+    }
+
+    /// Whether the client's group has committed all that.
+    ///
+    /// # Errors
+    /// If an offset is invalid, which none is.
+    pub fn is_committed(&self, group: &BaseConsumer) -> Result<bool> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, _) in &self.positions {
+            list.add_partition_offset(topic, *partition, Offset::Beginning)?;
+        }
+        // The broker may not know a group that nobody has joined yet.
+        let Ok(committed) = group.committed_offsets(list, TIMEOUT) else { return Ok(false) };
+        Ok(self.positions.iter().all(|(topic, partition, end)| {
+            let found = committed.find_partition(topic, *partition).map(|element| element.offset());
+            matches!(found, Some(Offset::Offset(offset)) if offset >= *end)
+        }))
+    }
+}
+
+/// The repartition topics of an application.
+///
+/// # Errors
+/// If the broker does not say which topics there are.
+pub fn repartition_topics(consumer: &BaseConsumer, application: &str) -> Result<Vec<String>> {
+    let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+    let names = metadata.topics().iter().map(|topic| topic.name());
+    let ours = names.filter(|name| name.starts_with(application) && name.ends_with("-repartition"));
+    Ok(ours.map(str::to_owned).collect())
 }

@@ -1,58 +1,77 @@
-//! Millstream's side: the topologies, and one instance that runs to the end of the input.
+//! Millstream's side: the topologies. They are the same as Kafka Streams' in `peers/`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use millstream::prelude::*;
-use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
+use crate::instance::Progress;
 use crate::load::passes;
-use crate::meter::{Figures, Mark, Meter};
-use crate::options::{Caching, Delivery, Order, Workload};
-use crate::topics;
+use crate::order::{Caching, Delivery, Order, Workload};
 
-/// How often the end is looked for.
-const LOOK: Duration = Duration::from_millis(5);
+const WINDOW: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(10);
 
-/// What the topology tells about its progress.
-struct Progress {
-    meter: Meter,
-    seen: AtomicU64,
-    first: OnceLock<Mark>,
-}
-
-impl Progress {
-    fn record(&self) {
-        // There is one worker, so that no other thread adds.
-        let seen = self.seen.load(Ordering::Relaxed);
-        self.seen.store(seen + 1, Ordering::Relaxed);
-        if seen == 0 {
-            self.first.get_or_init(|| self.meter.mark());
-        }
-    }
-}
-
-fn build(order: &Order, progress: Arc<Progress>) -> Result<Topology> {
+/// The topology that does the order's work, and counts its progress.
+///
+/// # Errors
+/// Never: it is well-formed.
+pub fn build(order: &Order, progress: &Arc<Progress>) -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    let input = builder.stream::<String, String>(order.input.as_str()).peek(move |_, _| progress.record());
+    let entering = progress.clone();
+    let input = builder.stream::<String, String>(order.input.as_str()).peek(move |_, _| entering.enter());
+    let stepping = || {
+        let progress = progress.clone();
+        input.peek(move |_, _| progress.step())
+    };
     let output = order.output.as_str();
     match order.workload {
         Workload::Passthrough => {
-            input.map_values(|value| format!("{value}!")).filter(|_, value| passes(value.as_bytes())).to(output);
+            stepping().map_values(|value| format!("{value}!")).filter(|_, value| passes(value.as_bytes())).to(output);
         }
-        Workload::Copy => input.to(output),
-        Workload::Count => {
-            let counts = Materialized::named("counts").caching(order.caching == Caching::On);
-            input.group_by_key().count(counts).to_stream().to(output);
+        Workload::Copy => stepping().to(output),
+        Workload::Count => count(&stepping(), order),
+        Workload::Tumbling => {
+            let windows = stepping().group_by_key().windowed_by(TimeWindows::of_size_and_grace(WINDOW, GRACE));
+            windows.count(stored("windows", order)).to_stream().to(output);
+        }
+        Workload::Join => {
+            let table = builder.table::<String, String>(order.table.as_str());
+            stepping().join_table(&table, |left, right| format!("{left}{right}")).to(output);
+        }
+        Workload::Wordcount => {
+            let progress = progress.clone();
+            let words = input
+                .flat_map_values(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+                .select_key(|_, word| word.clone())
+                .repartition_with(Repartitioned::named("words"))
+                .peek(move |_, _| progress.step());
+            count(&words, order);
+        }
+        Workload::ReduceLargeState => {
+            let latest = stepping().group_by_key().reduce(|_, now| now.clone(), stored("latest", order));
+            latest.to_stream().to(output);
         }
     }
     Ok(builder.build()?)
 }
 
-fn config(order: &Order) -> StreamsConfig {
+/// Counts once for each store that is asked for; the first writes the output.
+fn count(stream: &KStream<String, String>, order: &Order) {
+    let grouped = stream.group_by_key();
+    grouped.count(stored("counts", order)).to_stream().to(order.output.as_str());
+    for store in 1..order.stores {
+        grouped.count(stored(&format!("counts-{store}"), order));
+    }
+}
+
+fn stored<V: 'static>(name: &str, order: &Order) -> Materialized<String, V> {
+    Materialized::named(name).caching(order.caching == Caching::On)
+}
+
+/// The instance's settings: everything that the order does not say has its default.
+pub fn config(order: &Order) -> StreamsConfig {
     let guarantee = match order.guarantee {
         Delivery::ExactlyOnce => ExactlyOnce,
         Delivery::AtLeastOnce => AtLeastOnce,
@@ -60,46 +79,6 @@ fn config(order: &Order) -> StreamsConfig {
     StreamsConfig::new(&*order.name, &*order.bootstrap_servers)
         .processing_guarantee(guarantee)
         .commit_interval(Duration::from_millis(order.commit_interval_ms))
-        .workers(1)
+        .workers(order.workers)
         .state_dir(&order.state_dir)
-}
-
-/// Reads the input to its end.
-///
-/// # Errors
-/// If the instance stops by itself.
-pub fn run(order: &Order) -> Result<Figures> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run_to_the_end(order))
-}
-
-async fn run_to_the_end(order: &Order) -> Result<Figures> {
-    let meter = Meter::default();
-    // Not a member: it only asks what the group has committed.
-    let group: BaseConsumer = topics::reader(&order.bootstrap_servers, &order.name).create()?;
-    let ends = topics::ends(&group, &order.input)?;
-    let progress = Arc::new(Progress { meter: meter.clone(), seen: AtomicU64::new(0), first: OnceLock::new() });
-    let mut streams = Streams::new(build(order, progress.clone())?, config(order))?;
-    streams.start()?;
-    while progress.seen.load(Ordering::Relaxed) < order.records || !committed(&group, &order.input, &ends)? {
-        if streams.state().is_final() {
-            streams.join().await?;
-            bail!("the instance stopped before the end of {}", order.input);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    let first = progress.first.get().context("no record came")?;
-    let figures = meter.figures(order.records, *first);
-    streams.shutdown().await?;
-    Ok(figures)
-}
-
-/// Whether the group has committed everything up to these ends.
-fn committed(group: &BaseConsumer, topic: &str, ends: &[i64]) -> Result<bool> {
-    let list = topics::from_the_start(topic, ends.len())?;
-    let committed = group.committed_offsets(list, Duration::from_secs(10))?;
-    Ok(committed
-        .elements()
-        .iter()
-        .all(|element| element.offset() == Offset::Offset(ends[element.partition() as usize])))
 }

@@ -11,7 +11,7 @@ mod options;
 mod outputs;
 mod report;
 mod traffic;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::Path;
 use std::time::Duration;

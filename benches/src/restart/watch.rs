@@ -6,23 +6,23 @@ use millstream::clock::{Clock as _, Monotonic, SystemClock};
 
 /// Runs from when it was made; its copies run with it.
 #[derive(Clone)]
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     clock: SystemClock,
     since: Monotonic,
 }
 
 impl Stopwatch {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let clock = SystemClock::default();
         Self { since: clock.monotonic(), clock }
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.clock.monotonic().since(self.since)
     }
 }
 
 /// Nothing that another process does wakes this one: it looks again after a while.
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::park_timeout(time);
 }
