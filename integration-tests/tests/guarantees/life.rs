@@ -26,6 +26,7 @@ type Planned = (CallKind, u32, BrokerError);
 #[derive(Default)]
 pub(crate) struct Switch {
     planned: Mutex<Vec<Planned>>,
+    held: Mutex<Option<CallKind>>,
     met: Mutex<BTreeMap<CallKind, u32>>,
 }
 
@@ -36,9 +37,15 @@ impl Switch {
         self.planned.lock().unwrap().push((kind, times, error));
     }
 
+    /// Calls of this kind are answered when the broker is told to release them.
+    pub(crate) fn hold(&self, kind: CallKind) {
+        *self.held.lock().unwrap() = Some(kind);
+    }
+
     /// All goes well from now on.
     pub(crate) fn allow(&self) {
         self.planned.lock().unwrap().clear();
+        *self.held.lock().unwrap() = None;
     }
 
     /// How many calls of this kind were refused.
@@ -49,6 +56,9 @@ impl Switch {
 
 impl Faults for Switch {
     fn decide(&self, call: &CallInfo) -> Fault {
+        if *self.held.lock().unwrap() == Some(call.kind) {
+            return Fault::Hold;
+        }
         let mut planned = self.planned.lock().unwrap();
         let Some(fault) = planned.iter_mut().find(|(kind, times, _)| *kind == call.kind && *times > 0) else {
             return Fault::None;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use millstream::State;
 use millstream::broker::embedded::CallKind;
 use millstream::broker::{Broker, ErrorClass, ProducerSettings, Wake};
+use millstream::worker::Step;
 use millstream_integration_tests::sim::ledger;
 
 use crate::life::{Life, assert_names};
@@ -216,4 +217,18 @@ fn a_second_process_with_the_same_identity_ends_the_first_with_words_that_say_so
         life.instance.state().is_final()
     });
     assert_names(&life.error(), &["the membership of group ledger has ended", "ledger-a"]);
+}
+
+/// Lost half a second at each start: the worker went to sleep in the step that heard of it.
+#[test]
+fn a_worker_goes_on_in_the_step_in_which_its_producer_is_initialised() {
+    let mut life = ledger_life();
+    life.faults.hold(CallKind::Init);
+    life.restart();
+    assert!(!life.comes_to(Duration::from_secs(5), |life| life.instance.state() == State::Running));
+    life.faults.allow();
+    assert_eq!(life.broker.release_calls(|call| call.kind == CallKind::Init), 2);
+    assert_eq!(life.instance.step(life.now()), Step::Progress);
+    life.until(|life| ledger::is_done(&life.broker));
+    life.until_running();
 }

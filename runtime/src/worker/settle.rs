@@ -23,8 +23,10 @@ const FENCED: Duration = Duration::from_secs(3);
 impl Worker {
     /// Takes the answers of a commit or abort under way.
     pub(super) fn advance_transaction(&mut self, now: Now) -> Result<bool, WorkerError> {
+        let was_ready = self.transaction.ready();
         match self.transaction.poll(now.monotonic)? {
-            None => Ok(false),
+            // A producer that is initialised now has work that waited for it.
+            None => Ok(self.transaction.ready() && !was_ready),
             Some(Outcome::Committed(proof)) => {
                 self.apply(now, &proof);
                 self.meter.committed(now);

@@ -81,6 +81,9 @@ fn fatal(call: String, reason: impl std::fmt::Display) -> BrokerError {
     BrokerError::new(ErrorClass::Fatal, call, reason.to_string())
 }
 
+/// How long to wait for a connection before transactions are initialised without one, which fails in its own way.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 impl Caller {
     pub(super) fn new(name: Arc<str>, sender: Arc<Sender>, transactional: bool, timeout: Duration, wake: Wake) -> Self {
         let (calls, waiting) = sync_channel(CALLS_WAITING);
@@ -241,6 +244,9 @@ impl Caller {
         let deadline = self.clock.monotonic().after(patience);
         loop {
             let left = deadline.since(self.clock.monotonic()).max(Duration::from_secs(1));
+            // Comes with the first answer of a broker. Asked before there is a connection, librdkafka looks for the
+            // coordinator again only after half a second.
+            self.sender.client().fetch_cluster_id(left.min(CONNECTING));
             let Err(failure) = native::init_transactions(&self.sender, left) else {
                 return Ok(());
             };
