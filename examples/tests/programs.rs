@@ -63,3 +63,19 @@ fn three_processes_that_all_write_and_count_give_the_known_totals_together() {
 fn word_count_shows_the_most_frequent_words() {
     assert_eq!(ended(start(env!("CARGO_BIN_EXE_word_count"), &["--top", "2"])), "    55 the\n    18 and\n");
 }
+
+/// Lost once: the panic message of `println!` for `flights | head -1` whose reader had ended.
+#[test]
+fn a_program_whose_reader_is_gone_ends_without_a_word() {
+    for program in [env!("CARGO_BIN_EXE_flights"), env!("CARGO_BIN_EXE_word_count")] {
+        let mut command = Command::new(program);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+        let mut child = command.spawn().expect("the program can be started");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("the program was started");
+        // What a shell shows for the usual tools, which SIGPIPE ends.
+        assert_eq!(output.status.code(), Some(141), "{program}: {}", output.status);
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert!(!said.contains("panicked") && !said.contains("Error"), "{program}: {said}");
+    }
+}

@@ -16,7 +16,7 @@ use millstream::clock::SystemClock;
 use millstream::prelude::*;
 use millstream_examples::calls::{self, answer, notifying, progress};
 use millstream_examples::drained::{Drained, Status};
-use millstream_examples::{logs, outputs, topics};
+use millstream_examples::{logs, outputs, screen, topics};
 use tokio::time::{Duration, sleep};
 
 /// Shipped inside the program; see `examples/data/README.md`.
@@ -68,9 +68,13 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     logs::init("warn");
+    screen::ended(run(&cli).await)
+}
+
+async fn run(cli: &Cli) -> anyhow::Result<()> {
     let text = match &cli.text {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
         None => TEXT.to_owned(),
@@ -137,10 +141,8 @@ async fn show(broker: &dyn Broker, counts: &Arc<str>, top: usize) -> anyhow::Res
         words.push((count, String::from_utf8(word)?));
     }
     words.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-    for (count, word) in words.iter().take(top) {
-        println!("{count:>6} {word}");
-    }
-    Ok(())
+    let lines: String = words.iter().take(top).map(|(count, word)| format!("{count:>6} {word}\n")).collect();
+    screen::show(&lines)
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ mod totals;
 use clap::Parser as _;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> std::process::ExitCode {
     let cli = cli::Cli::parse();
     // Beside a progress bar only what is wrong is worth a line; that another process takes over writing is not, and the
     // client library would tell it at length.
     millstream_examples::logs::init(if cli.follow { "info" } else { "warn,millstream::broker::kafka::consuming=off" });
-    run::run(&cli).await
+    millstream_examples::screen::ended(run::run(&cli).await)
 }

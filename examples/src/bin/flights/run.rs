@@ -10,7 +10,7 @@ use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::clock::SystemClock;
 use millstream::prelude::*;
 use millstream_examples::drained::Status;
-use millstream_examples::{calls, stores, topics};
+use millstream_examples::{calls, screen, stores, topics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -127,11 +127,11 @@ async fn produce_only(
     load(cli, broker, topics, flights).await?;
     let elapsed_ms = start.elapsed().as_millis();
     if cli.json {
-        println!("{}", serde_json::json!({ "produced": flights.len(), "elapsed_ms": elapsed_ms as u64 }));
+        let said = serde_json::json!({ "produced": flights.len(), "elapsed_ms": elapsed_ms as u64 });
+        screen::show(&format!("{said}\n"))
     } else {
-        println!("{} flights are in topic {} ({elapsed_ms} ms)", flights.len(), topics.flights);
+        screen::show(&format!("{} flights are in topic {} ({elapsed_ms} ms)\n", flights.len(), topics.flights))
     }
-    Ok(())
 }
 
 /// Writes the flights, or waits until another process has, if another does.
@@ -198,7 +198,7 @@ impl Stop {
 /// Compares what is on disk with the changelogs.
 async fn check_stores(cli: &Cli, broker: &dyn Broker, topics: &Topics) -> anyhow::Result<()> {
     let report = stores::check(broker, &topology::build(topics)?, &cli.application_id, &cli.check_stores).await?;
-    println!("{}", serde_json::to_string(&report)?);
+    screen::show(&format!("{}\n", serde_json::to_string(&report)?))?;
     if !report.differences.is_empty() {
         bail!("stores and changelogs differ:\n{}", report.differences.join("\n"));
     }
@@ -206,10 +206,5 @@ async fn check_stores(cli: &Cli, broker: &dyn Broker, topics: &Topics) -> anyhow
 }
 
 fn show(cli: &Cli, summary: &Summary) -> anyhow::Result<()> {
-    if cli.json {
-        println!("{}", summary.to_json()?);
-    } else {
-        print!("{}", summary.to_table());
-    }
-    Ok(())
+    if cli.json { screen::show(&format!("{}\n", summary.to_json()?)) } else { screen::show(&summary.to_table()) }
 }
