@@ -1,7 +1,7 @@
 //! Real faults on real brokers, for as long as asked.
 //!
 //! ```text
-//!   real_faults run SEED MINUTES [RATE]    three brokers, three processes; faults as the seed has it
+//!   real_faults run SEED MINUTES [RATE]    three brokers, three processes; faults as the seed has it; 2500 inputs a second
 //!   real_faults work …                     one of the processes
 //! ```
 //! With `MILLSTREAM_TEST_BOOTSTRAP` set, those brokers are used, and are not killed. The last line is `violations: N`.
@@ -48,12 +48,15 @@ async fn work(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let number = |index: usize, name: &str| {
-        let text = arguments.get(index).with_context(|| format!("{name} is missing"))?;
-        text.parse::<u64>().with_context(|| format!("{name}: {text}"))
+    let text = |index: usize, name: &str| arguments.get(index).with_context(|| format!("{name} is missing"));
+    let wrong = |name: &str, text: &str| format!("{name} cannot be {text}");
+    let seed: u64 = text(0, "SEED")?.parse().with_context(|| wrong("SEED", &arguments[0]))?;
+    let minutes: f64 = text(1, "MINUTES")?.parse().with_context(|| wrong("MINUTES", &arguments[1]))?;
+    let length = Duration::try_from_secs_f64(minutes * 60.0).with_context(|| wrong("MINUTES", &arguments[1]))?;
+    let rate: u64 = match arguments.get(2) {
+        Some(text) => text.parse().with_context(|| wrong("RATE", text))?,
+        None => 2_500,
     };
-    let (seed, minutes) = (number(0, "SEED")?, number(1, "MINUTES")?);
-    let rate = number(2, "RATE").unwrap_or(2_500);
     let folder = std::env::temp_dir().join(format!("millstream-faults-{seed}-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let (cluster, bootstrap) = match std::env::var("MILLSTREAM_TEST_BOOTSTRAP") {
@@ -69,12 +72,12 @@ async fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         program: std::env::current_exe()?,
         folder: folder.clone(),
         seed,
-        length: Duration::from_secs(minutes * 60),
+        length,
         rate,
         processes: 3,
         partitions: 4,
     };
-    println!("seed {seed}, {minutes} minutes, {rate} records a second, logs in {}", folder.display());
+    println!("seed {seed}, {minutes} minutes, {rate} inputs a second, logs in {}", folder.display());
     let violations = match chaos.run(cluster.as_ref()).await {
         Ok(report) => {
             show(&report);
@@ -82,9 +85,12 @@ async fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             0
         }
         Err(error) => {
-            println!("seed {seed}: {error:#}");
-            println!("logs: {}", folder.display());
-            println!("again: make torture SEED={seed} MINUTES={minutes}");
+            println!("VIOLATION, seed {seed}: {error:#}");
+            println!("  logs of the processes: {}", folder.display());
+            // The same faults in the same order; how they meet the processes is up to the machine.
+            println!(
+                "  replay: cargo run --package millstream-integration-tests --bin real_faults -- run {seed} {minutes} {rate}"
+            );
             1
         }
     };
@@ -94,14 +100,24 @@ async fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
 
 fn show(report: &Report) {
     for (kind, count) in &report.faults {
-        println!("{count:>7}  {kind}");
+        println!("  {count:>8} × {kind}");
     }
-    println!("{} inputs, {} outputs checked", report.inputs, report.outputs);
-    println!("longest stall: {:.1?}", report.longest_stall);
+    println!("{} inputs, {} outputs checked, every one as it must be", report.inputs, report.outputs);
+    let from = report.longest_stall_from.as_secs_f64();
+    println!(
+        "longest time without an output: {:.1?}, {from:.0} s after the start; faults from 15 s before it:",
+        report.longest_stall
+    );
+    for trouble in &report.around_stall {
+        println!("  {trouble}");
+    }
     let resident = &report.resident;
     if let [first, .., last] = resident.as_slice() {
+        let middle = resident[resident.len() / 2];
         let most = resident.iter().max().unwrap_or(last);
-        println!("memory of the process that was never killed: first {first}, last {last}, most {most} MiB");
+        println!(
+            "memory of the process that was never killed: first {first}, in the middle {middle}, last {last}, most {most} MiB"
+        );
     }
 }
 

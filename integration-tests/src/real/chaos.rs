@@ -57,6 +57,10 @@ pub struct Report {
     pub outputs: i64,
     /// The longest time in which nothing came out although something was due.
     pub longest_stall: Duration,
+    /// When it began, counted from the start.
+    pub longest_stall_from: Duration,
+    /// What went wrong from 15 s before it to its end.
+    pub around_stall: Vec<String>,
     /// Resident memory in MiB of the first process, which is never killed: each sample.
     pub resident: Vec<u64>,
 }
@@ -70,6 +74,9 @@ struct Run<'a> {
     /// When each process's rules on the wire end.
     armed: Vec<Option<Instant>>,
     sampled: Instant,
+    began: Instant,
+    /// What went wrong, and when.
+    told: Vec<(Duration, String)>,
 }
 
 impl Chaos {
@@ -100,7 +107,9 @@ impl Chaos {
         let traffic = Traffic::start(&workload, &self.bootstrap, self.rate)?;
         let armed = vec![None; self.processes];
         let report = Report::default();
-        let mut run = Run { chaos: self, cluster, processes, traffic, report, armed, sampled: Instant::now() };
+        let now = Instant::now();
+        let told = Vec::new();
+        let mut run = Run { chaos: self, cluster, processes, traffic, report, armed, sampled: now, began: now, told };
         run.trouble().await?;
         run.finish(&workload, &broker).await
     }
@@ -115,6 +124,7 @@ impl Run<'_> {
             let step = plan.next();
             self.wait(step.after).await?;
             tracing::info!("{:?}", step.trouble);
+            self.told.push((self.began.elapsed(), format!("{:?}", step.trouble)));
             *self.report.faults.entry(step.trouble.kind().to_owned()).or_default() += 1;
             self.make(step.trouble.clone()).await.with_context(|| format!("{:?}", step.trouble))?;
         }
@@ -237,6 +247,12 @@ impl Run<'_> {
         self.report.inputs = loader.next;
         self.report.outputs = follower.seen().iter().sum();
         self.report.longest_stall = self.traffic.longest_stall();
+        self.report.longest_stall_from = self.traffic.longest_stall_from();
+        let from = self.report.longest_stall_from.saturating_sub(Duration::from_secs(15));
+        let to = self.report.longest_stall_from + self.report.longest_stall;
+        let around = self.told.into_iter().filter(|(at, _)| (from..to).contains(at));
+        self.report.around_stall =
+            around.map(|(at, trouble)| format!("{:>5.0} s  {trouble}", at.as_secs_f64())).collect();
         Ok(self.report)
     }
 }

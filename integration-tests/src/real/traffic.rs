@@ -22,9 +22,10 @@ struct Shared {
     stop: AtomicBool,
     wanted: AtomicI64,
     seen: AtomicI64,
-    /// In milliseconds: since when nothing has come, and the longest that nothing has.
+    /// In milliseconds: since when nothing has come, the longest that nothing has, and when that began.
     last: AtomicU64,
     longest: AtomicU64,
+    longest_from: AtomicU64,
     // A lock because the threads write it, once, and the run reads it.
     wrong: Mutex<Option<String>>,
 }
@@ -85,8 +86,11 @@ impl Traffic {
                 if taken > 0 || seen == wanted {
                     state.last.store(now, Ordering::Release);
                 }
-                let quiet = now.saturating_sub(state.last.load(Ordering::Acquire));
-                state.longest.fetch_max(quiet, Ordering::AcqRel);
+                let last = state.last.load(Ordering::Acquire);
+                let quiet = now.saturating_sub(last);
+                if quiet > state.longest.fetch_max(quiet, Ordering::AcqRel) {
+                    state.longest_from.store(last, Ordering::Release);
+                }
                 if state.stop.load(Ordering::Acquire) && seen >= wanted {
                     break;
                 }
@@ -114,6 +118,11 @@ impl Traffic {
     /// The longest time in which nothing came out although something was due.
     pub fn longest_stall(&self) -> Duration {
         Duration::from_millis(self.shared.longest.load(Ordering::Acquire))
+    }
+
+    /// When that began, counted from the start of the traffic.
+    pub fn longest_stall_from(&self) -> Duration {
+        Duration::from_millis(self.shared.longest_from.load(Ordering::Acquire))
     }
 
     /// Stops the inputs and waits for all outputs.
