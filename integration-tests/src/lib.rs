@@ -8,3 +8,4 @@ pub mod lives;
 pub mod proxy;
 pub mod real;
 pub mod sim;
+pub mod slow;

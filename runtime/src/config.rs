@@ -39,7 +39,15 @@ pub enum StateDir {
     Slot(PathBuf),
 }
 
+/// Records that wait to be sent, per worker: a bound of the Kafka client that is not a setting.
+pub(crate) const TO_SEND: usize = 64 << 20;
+
 /// Bounds of memory. The sum of what they allow is logged at start.
+///
+/// The most that a process has resident is `record_cache + block_cache + workers × (uncommitted + 64 MiB of records to be
+/// sent) + input partitions × fetched_per_partition`, and about 70 MiB for the program and the Kafka client. With the
+/// defaults, one worker and four partitions that is 256 MiB, whatever the number of keys and however slow the broker.
+/// It holds for records that are small beside these bounds, and does not count what the program's own code keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Typed record caches of all stores together (`statestore.cache.max.bytes`). Zero turns caching off.

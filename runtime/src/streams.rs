@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::broker::kafka::{KafkaBroker, KafkaSettings};
 use crate::broker::{Broker, Wake};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Guarantee, StreamsConfig};
+use crate::config::{Guarantee, StreamsConfig, TO_SEND};
 use crate::identity::Identity;
 use crate::instance::{Parts, State, StateCell, StreamsError, Who, assemble};
 use crate::thread::{Parker, run_controller, run_worker};
@@ -263,13 +263,14 @@ fn check(config: &StreamsConfig) -> Result<(), StreamsError> {
 
 fn log_bounds(config: &StreamsConfig) {
     let memory = &config.memory;
-    let fixed = memory.record_cache + memory.block_cache + memory.uncommitted * config.workers;
+    let fixed = memory.record_cache + memory.block_cache + (memory.uncommitted + TO_SEND) * config.workers;
     tracing::info!(
-        "memory bounds: record caches {} MiB, block cache with write buffers {} MiB, uncommitted changes {} MiB × {} \
-         workers: {} MiB in all, and {} MiB of fetched records per input partition",
+        "memory bounds: record caches {} MiB, block cache with write buffers {} MiB, uncommitted changes {} MiB and \
+         records to be sent {} MiB × {} workers: {} MiB in all, and {} MiB of fetched records per input partition",
         memory.record_cache >> 20,
         memory.block_cache >> 20,
         memory.uncommitted >> 20,
+        TO_SEND >> 20,
         config.workers,
         fixed >> 20,
         memory.fetched_per_partition >> 20

@@ -9,7 +9,7 @@ use crate::broker::{BrokerError, ErrorClass, Isolation, MemberSettings, Producer
 
 /// How many records may wait in a producer's queue, and how many of their bytes (in KiB).
 const PRODUCER_QUEUE_RECORDS: usize = 200_000;
-const PRODUCER_QUEUE_KIB: usize = 64 << 10;
+const PRODUCER_QUEUE_KIB: usize = crate::config::TO_SEND >> 10;
 
 /// How long a record of a producer without transactions may wait to be acknowledged.
 pub(super) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
