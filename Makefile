@@ -1,6 +1,6 @@
 # Thin: each target says in one line what it runs.
 
-.PHONY: help demo word-count test bench bench-peers bench-growth chaos torture kafka kafka-stop
+.PHONY: help demo word-count test bench bench-peers bench-growth chaos torture fuzz kafka kafka-stop
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,6 +38,10 @@ chaos: ## kills three processes again and again while the flights are counted (l
 torture: ## simulated lives of a cluster under faults, then real faults on three real brokers (MINUTES=n, SEED=s)
 	@scripts/install.sh test
 	MINUTES=$(MINUTES) SEED=$(SEED) scripts/torture.sh
+
+fuzz: ## looks for bytes that break a decoder, with cargo-fuzz (TARGET=x, else all; MINUTES=n each)
+	@scripts/install.sh build
+	TARGET=$(TARGET) MINUTES=$(MINUTES) scripts/fuzz.sh
 
 kafka: ## starts a real Apache Kafka and prints its address
 	@scripts/install.sh test

@@ -9,9 +9,11 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "format"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --manifest-path fuzz/Cargo.toml --no-default-features --lib --test random_bytes --locked -- -D warnings
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
@@ -29,6 +31,8 @@ trap 'rm -f "$log"' EXIT
 # All tests run, also after one that fails. Its status counts, not that of tee.
 status=0
 scripts/with-kafka.sh cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?
+# What the fuzzer checks, on the seeds and on random bytes that are the same each time; a workspace of its own.
+cargo test --manifest-path fuzz/Cargo.toml --no-default-features --locked 2>&1 | tee -a "$log" || status=$?
 
 # cargo test closes each test program with a line of its own; this one adds them up.
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
