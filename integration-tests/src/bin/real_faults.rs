@@ -86,7 +86,10 @@ async fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         }
         Err(error) => {
             println!("VIOLATION, seed {seed}: {error:#}");
-            println!("  logs of the processes: {}", folder.display());
+            println!("  logs of the processes, and data of the brokers: {}", folder.display());
+            if let Some(cluster) = cluster {
+                cluster.keep();
+            }
             // The same faults in the same order; how they meet the processes is up to the machine.
             println!(
                 "  replay: cargo run --package millstream-integration-tests --bin real_faults -- run {seed} {minutes} {rate}"

@@ -45,6 +45,16 @@ impl Cluster {
         self.tell("restart", node)
     }
 
+    /// Kills all and leaves their data, for whoever looks for the reason of a violation.
+    pub fn keep(self) {
+        for node in 1..=Self::NODES {
+            if let Err(error) = self.kill(node) {
+                tracing::warn!("{error:#}");
+            }
+        }
+        std::mem::forget(self);
+    }
+
     /// SIGSTOP.
     ///
     /// # Errors
