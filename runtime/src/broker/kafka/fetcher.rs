@@ -18,8 +18,13 @@ pub(super) struct KafkaFetcher {
     consumer: Arc<native::Consumer>,
     isolation: Isolation,
     assigned: HashSet<TopicPartition>,
+    /// Topics whose leaders were asked for; `None` once no broker answered: waiting for each topic would add up.
+    asked: Option<HashSet<String>>,
     wake: Wake,
 }
+
+/// How long a topic's leaders are waited for at most.
+const MEETING: Duration = Duration::from_millis(500);
 
 struct UntilUnassigned(Isolation);
 
@@ -44,7 +49,24 @@ impl KafkaFetcher {
             Consuming::without_group(),
         )
         .map_err(|error| config::not_made("make a fetcher", &error))?;
-        Ok(Self { consumer: Arc::new(consumer), isolation, assigned: HashSet::new(), wake })
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            isolation,
+            assigned: HashSet::new(),
+            asked: Some(HashSet::new()),
+            wake,
+        })
+    }
+
+    /// Lets the client ask who leads a topic. It would do so by itself, but only when its timer of a second goes off.
+    fn meet_leaders(&mut self, topic: &str) {
+        if !self.asked.as_mut().is_some_and(|asked| asked.insert(topic.to_owned())) {
+            return;
+        }
+        if let Err(error) = self.consumer.client().fetch_metadata(Some(topic), MEETING) {
+            tracing::debug!(topic, %error, "the leaders are not known yet");
+            self.asked = None;
+        }
     }
 }
 
@@ -54,6 +76,7 @@ impl Fetcher for KafkaFetcher {
         if self.assigned.contains(partition) {
             return Err(BrokerError::new(ErrorClass::Fatal, call(), "the partition is assigned already"));
         }
+        self.meet_leaders(&partition.topic);
         let queue = KafkaQueue::detach(
             &self.consumer,
             partition.clone(),
