@@ -10,6 +10,15 @@ use crate::proxy::{Api, Fault};
 /// The session timeout of the processes.
 pub(super) const SESSION: Duration = Duration::from_secs(6);
 
+/// The session timeout of the brokers with their controller (`scripts/kafka-cluster.sh`), and a second for the controller
+/// to notice.
+///
+/// A killed broker stays away for longer. Kafka 4.3.1 does not survive the other case: back before its session has ended,
+/// the broker still believes that it leads, loads transactions from the end of its log instead of from what was
+/// replicated, and sends COMMIT markers for a commit that its successor has never heard of and aborts. Some partitions
+/// then have the transaction and others do not, whatever its producer does (docs/GUARANTEES.md).
+const BROKER_SESSION: Duration = Duration::from_secs(11);
+
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
@@ -131,7 +140,7 @@ impl Plan {
             40..45 => Trouble::Disconnect { who: any },
             45..53 => Trouble::Cut { who: any, time: self.long_or_short(200..4_000) },
             53..59 => Trouble::Silence { who: any, time: self.long_or_short(200..4_000) },
-            59..64 if self.brokers > 0 => Trouble::Broker { node, away: self.millis(0..8_000) },
+            59..64 if self.brokers > 0 => Trouble::Broker { node, away: BROKER_SESSION + self.millis(0..8_000) },
             64..67 if self.brokers > 0 => Trouble::BrokerPause { node, time: self.millis(500..6_000) },
             _ => self.wire(any),
         };
