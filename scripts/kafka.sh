@@ -87,9 +87,11 @@ start() {
 
 launch() {
   local dir=$1 port=$2 pid
+  if [ -f "$dir/kafka.log" ]; then cat "$dir/kafka.log" >>"$dir/earlier.log"; fi # of its life before a restart
   # shellcheck disable=SC2086
   setsid java ${KAFKA_HEAP:--Xmx512m} -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true \
-    -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
+    -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info \
+    -Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=info -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
     >"$dir/kafka.log" 2>&1 </dev/null &
   pid=$!
   echo "$pid" >"$dir/pid"
@@ -135,7 +137,7 @@ stop() {
   halt "$1"
   # only what start made: the directory is the caller's
   if [ -f "$1/server.properties" ]; then
-    rm -rf "$1/data" "$1/pid" "$1/address" "$1/kafka.log" "$1/format.log" "$1/server.properties"
+    rm -rf "$1/data" "$1/pid" "$1/address" "$1/kafka.log" "$1/earlier.log" "$1/format.log" "$1/server.properties"
   fi
 }
 

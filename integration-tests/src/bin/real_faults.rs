@@ -42,7 +42,8 @@ async fn work(arguments: &[String]) -> anyhow::Result<()> {
         buckets: buckets.parse()?,
         base: base.parse()?,
     };
-    let config = workload.config(bootstrap, Path::new(state));
+    // A broker that was killed takes minutes to come back on a busy machine: nothing that a run should report.
+    let config = workload.config(bootstrap, Path::new(state)).startup_timeout(Duration::from_secs(300));
     Streams::new(workload.topology()?, config)?.run_until_ctrl_c().await?;
     Ok(())
 }
