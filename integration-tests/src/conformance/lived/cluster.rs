@@ -24,6 +24,7 @@ use millstream::worker::Step;
 
 use super::super::compare::{Played, Written};
 use super::super::vector::CaseFile;
+use super::offsets;
 
 /// How many steps an instance may take until it rests; far beyond what any vector needs.
 const PATIENCE: usize = 100_000;
@@ -213,14 +214,25 @@ impl Cluster {
         shown.collect()
     }
 
+    /// The offsets of all records of a partition, whoever wrote them.
+    fn offsets(&self, topic: &str, partition: i32) -> Vec<i64> {
+        let read = self.broker.read_log(topic, partition, Isolation::ReadCommitted).unwrap_or_default();
+        read.iter().map(|record| record.offset.number()).collect()
+    }
+
     /// All that the application has written, step by step; within a step by partition.
     pub(super) fn played(&self) -> Played {
         let mut played = Played { after: vec![BTreeMap::new(); self.ends.len()], ..Played::default() };
         let partitions: BTreeSet<(Arc<str>, i32)> = self.ends.iter().flat_map(|ends| ends.keys().cloned()).collect();
         let mut waiting: BTreeMap<(Arc<str>, i32), _> = BTreeMap::new();
+        let buffers = offsets::changelogs(&self.config.application_id, &self.topology);
         for (topic, partition) in partitions {
-            let records = self.records(&topic, partition).into_iter().peekable();
-            waiting.insert((topic, partition), records);
+            let mut records = self.records(&topic, partition);
+            if buffers.iter().any(|changelog| **changelog == *topic) {
+                let offsets = &mut |topic: &Arc<str>, partition| self.offsets(topic, partition);
+                records.iter_mut().for_each(|(_, record)| offsets::translate(record, offsets));
+            }
+            waiting.insert((topic, partition), records.into_iter().peekable());
         }
         for (step, ends) in self.ends.iter().enumerate() {
             for (place, records) in &mut waiting {
