@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod check;
 pub mod child;
+pub mod entry;
 pub mod growth;
 pub mod instance;
 pub mod load;

@@ -2,15 +2,16 @@
 
 use clap::Parser;
 
+use crate::entry::Entry;
 use crate::order::{Caching, Call, Delivery, Side, Workload};
 
 /// Measures Millstream beside the raw client loop on a real broker, by turns.
 #[derive(Debug, Parser)]
 #[command(name = "throughput")]
 pub struct Options {
-    /// The broker, as HOST:PORT.
-    #[arg(long, required_unless_present = "order")]
-    pub bootstrap_servers: Option<String>,
+    /// What every bench takes.
+    #[command(flatten)]
+    pub entry: Entry,
     /// What is done with each record.
     #[arg(long, value_enum, default_value = "passthrough")]
     pub workload: Workload,
@@ -53,10 +54,4 @@ pub struct Options {
     /// Print one line of JSON to standard output, and the table to standard error.
     #[arg(long)]
     pub json: bool,
-    /// A child process's order.
-    #[arg(long, hide = true)]
-    pub order: Option<String>,
-    /// Cargo says so to every bench.
-    #[arg(long, hide = true)]
-    pub bench: bool,
 }

@@ -1,6 +1,6 @@
 //! The throughput bench: runs the raw loop and Millstream by turns.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser as _;
 use serde::Serialize;
 
@@ -32,11 +32,8 @@ pub struct Run {
 /// If the broker cannot be reached, a side fails, or its output is wrong.
 pub fn main() -> Result<()> {
     let options = Options::parse();
-    if let Some(order) = &options.order {
-        return child::obey(order);
-    }
-    let bootstrap = options.bootstrap_servers.clone().context("--bootstrap-servers is needed")?;
-    let mut bench = Bench::new(&bootstrap, Starter { wrap: options.wrap.clone(), jars: None })?;
+    let Some(bootstrap) = options.entry.begin(child::obey)? else { return Ok(()) };
+    let mut bench = Bench::new(bootstrap, Starter { wrap: options.wrap.clone(), jars: None })?;
     let spec = spec(&options);
     let mut runs = Vec::new();
     for round in 0..options.repeat {

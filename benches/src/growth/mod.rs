@@ -27,11 +27,8 @@ type Points = Vec<(f64, Vec<f64>)>;
 /// If the broker cannot be reached, a run fails, or its output is wrong.
 pub fn main() -> Result<()> {
     let options = Options::parse();
-    if let Some(order) = &options.order {
-        return child::obey(order);
-    }
-    let bootstrap = options.bootstrap_servers.clone().context("--bootstrap-servers is needed")?;
-    let mut bench = Bench::new(&bootstrap, Starter::default())?;
+    let Some(bootstrap) = options.entry.begin(child::obey)? else { return Ok(()) };
+    let mut bench = Bench::new(bootstrap, Starter::default())?;
     let mut all = Vec::new();
     for &series in &options.series {
         let lines = match series {

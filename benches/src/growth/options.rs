@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::entry::Entry;
+
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Series {
@@ -67,9 +69,9 @@ impl Series {
 #[derive(Debug, Parser)]
 #[command(name = "growth")]
 pub(super) struct Options {
-    /// The broker, as HOST:PORT.
-    #[arg(long, required_unless_present = "order")]
-    pub(super) bootstrap_servers: Option<String>,
+    /// What every bench takes.
+    #[command(flatten)]
+    pub(super) entry: Entry,
     /// What grows.
     #[arg(long, value_enum, value_delimiter = ',', default_values =
         ["keys", "size", "partitions", "stores", "workers", "restore"])]
@@ -86,10 +88,4 @@ pub(super) struct Options {
     /// Where growth.json and growth-*.svg go.
     #[arg(long, default_value = ".")]
     pub(super) out: PathBuf,
-    /// A child process's order.
-    #[arg(long, hide = true)]
-    pub(super) order: Option<String>,
-    /// Cargo says so to every bench.
-    #[arg(long, hide = true)]
-    pub(super) bench: bool,
 }

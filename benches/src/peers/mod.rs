@@ -15,7 +15,7 @@ mod results;
 mod scale;
 mod targets;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser as _;
 
 use crate::bench::Bench;
@@ -30,11 +30,8 @@ use results::{Key, Results};
 /// If the broker cannot be reached, a side fails, or its output is wrong.
 pub fn main() -> Result<()> {
     let options = Options::parse();
-    if let Some(order) = &options.order {
-        return child::obey(order);
-    }
-    let bootstrap = options.bootstrap_servers.clone().context("--bootstrap-servers is needed")?;
-    let mut bench = Bench::new(&bootstrap, Starter { jars: options.jars.clone(), wrap: None })?;
+    let Some(bootstrap) = options.entry.begin(child::obey)? else { return Ok(()) };
+    let mut bench = Bench::new(bootstrap, Starter { jars: options.jars.clone(), wrap: None })?;
     let mut results = Results::default();
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::bench::Spec;
+use crate::entry::Entry;
 use crate::order::{Caching, Delivery, Side, Workload};
 
 /// A row of the table.
@@ -53,9 +54,9 @@ pub(super) enum Section {
 #[derive(Debug, Parser)]
 #[command(name = "peers")]
 pub(super) struct Options {
-    /// The broker, as HOST:PORT.
-    #[arg(long, required_unless_present = "order")]
-    pub(super) bootstrap_servers: Option<String>,
+    /// What every bench takes.
+    #[command(flatten)]
+    pub(super) entry: Entry,
     /// Where Maven has put Kafka Streams' jars: benches/peers/target. Without it Kafka Streams is left out.
     #[arg(long)]
     pub(super) jars: Option<PathBuf>,
@@ -87,12 +88,6 @@ pub(super) struct Options {
     /// What the figures are of, in words: the day, the machine, the version.
     #[arg(long, default_value = "")]
     pub(super) about: String,
-    /// A child process's order.
-    #[arg(long, hide = true)]
-    pub(super) order: Option<String>,
-    /// Cargo says so to every bench.
-    #[arg(long, hide = true)]
-    pub(super) bench: bool,
 }
 
 impl Options {

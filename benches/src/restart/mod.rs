@@ -66,11 +66,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// If the broker cannot be reached, or the application does not do its work.
 pub fn main() -> Result<()> {
     let options = Options::parse();
-    if let Some(order) = &options.order {
-        return child::run(&serde_json::from_str(order).context("--order")?);
-    }
-    let bootstrap = options.bootstrap_servers.clone().context("--bootstrap-servers is needed")?;
-    let topics = Topics::new(&bootstrap, format!("restart-{}-{}", std::process::id(), meter::wall_ms()))?;
+    let Some(bootstrap) = options.entry.begin(|order| child::run(&serde_json::from_str(order).context("--order")?))?
+    else {
+        return Ok(());
+    };
+    let topics = Topics::new(bootstrap, format!("restart-{}-{}", std::process::id(), meter::wall_ms()))?;
     let state = tempfile::tempdir()?;
     let mut bench = Bench::load(&options, &topics, state.path())?;
     let mut restarts = Vec::new();

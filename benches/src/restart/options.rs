@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Entry;
+
 /// Measures how long a process with a large store takes to its first output after it was killed or stopped.
 #[derive(Debug, Parser)]
 #[command(name = "restart")]
 pub(super) struct Options {
-    /// The broker, as HOST:PORT.
-    #[arg(long, required_unless_present = "order")]
-    pub(super) bootstrap_servers: Option<String>,
+    /// What every bench takes.
+    #[command(flatten)]
+    pub(super) entry: Entry,
     /// How many keys the store has.
     #[arg(long, default_value_t = 1_000_000)]
     pub(super) keys: u64,
@@ -33,12 +35,6 @@ pub(super) struct Options {
     /// Print one line of JSON to standard output, and the table to standard error.
     #[arg(long)]
     pub(super) json: bool,
-    /// A child process's order.
-    #[arg(long, hide = true)]
-    pub(super) order: Option<String>,
-    /// Cargo says so to every bench.
-    #[arg(long, hide = true)]
-    pub(super) bench: bool,
 }
 
 /// What the child process is to do.
