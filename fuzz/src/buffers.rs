@@ -6,6 +6,8 @@ use millstream_state::model::{Headers, Offset, RecordContext, Timestamp};
 use millstream_state::store::Buffered;
 use millstream_state::{held_records, outer_join};
 
+use crate::Must as _;
+
 #[allow(dead_code, reason = "a file of another crate")]
 #[path = "../../state/src/serdes/buffered.rs"]
 mod buffered;
@@ -77,7 +79,7 @@ fn suppressed_made(parts: &Parts) {
 fn suppressed_again(time: i64, waits: &Buffered) -> Vec<u8> {
     let mut bytes = Vec::new();
     buffered::encode(time, waits, &mut bytes);
-    let (read_time, read) = buffered::decode(&bytes, &buffered::headers()).expect("what was written can be read");
+    let (read_time, read) = buffered::decode(&bytes, &buffered::headers()).must("what was written can be read");
     assert_eq!((read_time, &read.prior, &read.old, &read.new), (time, &waits.prior, &waits.old, &waits.new));
     assert_same_record(&read.record, &waits.record);
     bytes
@@ -96,11 +98,11 @@ fn held_made(parts: &Parts) {
     let (record, value) = (record(parts), parts.new.as_deref().unwrap_or_default());
     let mut bytes = Vec::new();
     held_records::push_record(&mut bytes, &record, value);
-    let (read, read_value) = held_records::read_record(&bytes).expect("what was written can be read");
+    let (read, read_value) = held_records::read_record(&bytes).must("what was written can be read");
     assert_same_record(&read, &record);
     assert_eq!(read_value, value);
     // The layout is that of a suppression's buffer.
-    let (_, waits) = buffered::decode(&bytes, &buffered::headers()).expect("the layouts are the same");
+    let (_, waits) = buffered::decode(&bytes, &buffered::headers()).must("the layouts are the same");
     assert_eq!((waits.prior, waits.old, waits.new.as_deref()), (None, None, Some(value)));
 }
 
@@ -108,7 +110,7 @@ fn held_read(bytes: &[u8]) {
     if let Some((record, value)) = held_records::read_record(bytes) {
         let mut again = Vec::new();
         held_records::push_record(&mut again, &record, value);
-        let (read, read_value) = held_records::read_record(&again).expect("what was written can be read");
+        let (read, read_value) = held_records::read_record(&again).must("what was written can be read");
         assert_same_record(&read, &record);
         assert_eq!(read_value, value);
     }

@@ -13,6 +13,7 @@ use millstream_state::model::{Timestamp, Window, Windowed};
 use millstream_state::serdes::{byte_vec, session_windowed, time_windowed};
 use millstream_state::{held_records, outer_join};
 
+use crate::Must as _;
 use crate::{canonical, encoded, reread, round_trip};
 
 #[path = "../../runtime/src/partitioner.rs"]
@@ -126,8 +127,8 @@ fn topics_made(parts: &Parts) {
     round_trip(&*session_windowed(byte_vec()), &Windowed { key, window });
 
     let serde = byte_vec();
-    let prefix = foreign_key::store_prefix((&parts.key, &*serde)).expect("bytes have an encoding");
-    let whole = foreign_key::store_key((&parts.key, &*serde), (&parts.other, &*serde)).expect("bytes have an encoding");
+    let prefix = foreign_key::store_prefix((&parts.key, &*serde)).must("bytes have an encoding");
+    let whole = foreign_key::store_key((&parts.key, &*serde), (&parts.other, &*serde)).must("bytes have an encoding");
     assert_eq!(whole, [&prefix[..], &parts.other].concat());
     assert_eq!(prefix[..4], (parts.key.len() as u32).to_be_bytes());
 }

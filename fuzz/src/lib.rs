@@ -35,6 +35,23 @@ pub const CHECKS: [(&str, Check); 6] = [
     ("wire", wire::check),
 ];
 
+/// What a check demands: there must be a value. That there is none is what a fuzzer looks for.
+trait Must<T> {
+    fn must(self, what: &str) -> T;
+}
+
+impl<T, E: std::fmt::Debug> Must<T> for Result<T, E> {
+    fn must(self, what: &str) -> T {
+        self.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+}
+
+impl<T> Must<T> for Option<T> {
+    fn must(self, what: &str) -> T {
+        self.unwrap_or_else(|| panic!("{what}"))
+    }
+}
+
 /// The bytes as a value of any type; `None` if there are too few.
 fn arbitrary<'a, T: Arbitrary<'a>>(bytes: &'a [u8]) -> Option<T> {
     T::arbitrary_take_rest(Unstructured::new(bytes)).ok()
@@ -43,14 +60,14 @@ fn arbitrary<'a, T: Arbitrary<'a>>(bytes: &'a [u8]) -> Option<T> {
 /// What a serde writes.
 fn encoded<T>(serde: &dyn Serde<T>, value: &T) -> Vec<u8> {
     let mut out = Vec::new();
-    serde.encode(value, &mut out).expect("the value has an encoding");
+    serde.encode(value, &mut out).must("the value has an encoding");
     out
 }
 
 /// A value comes back as it was written.
 fn round_trip<T: PartialEq + std::fmt::Debug>(serde: &dyn Serde<T>, value: &T) {
     let bytes = encoded(serde, value);
-    let back = serde.decode(Some(&bytes)).expect("what was written can be read");
+    let back = serde.decode(Some(&bytes)).must("what was written can be read");
     assert_eq!(&back, value, "read from {bytes:02x?}");
 }
 

@@ -4,6 +4,7 @@ use arbitrary::Arbitrary;
 use millstream_operators::foreign_key::{Instruction, Response, Subscription, response, subscription};
 use millstream_state::serdes::{byte_vec, string};
 
+use crate::Must as _;
 use crate::{canonical, encoded, reread, round_trip};
 
 #[allow(unreachable_pub, dead_code, reason = "a file of another crate")]
@@ -77,9 +78,9 @@ fn change_made(parts: &Parts) {
     round_trip(&*serde, &sent);
     // With the byte that says whether it is the latest, as Kafka Streams may write it.
     let mut flagged = encoded(&*serde, &sent);
-    let flag = flagged.pop().expect("the flag is the last byte");
+    let flag = flagged.pop().must("the flag is the last byte");
     flagged.extend([parts.instruction & 1, flag + 3]);
-    assert_eq!(serde.decode(Some(&flagged)).expect("both forms are read"), sent);
+    assert_eq!(serde.decode(Some(&flagged)).must("both forms are read"), sent);
 }
 
 fn change_read(bytes: &[u8]) {

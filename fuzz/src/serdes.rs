@@ -9,6 +9,7 @@ use millstream_state::serdes::{self, Bincode, DefaultSerde, Json};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Must as _;
 use crate::{canonical, encoded, reread, round_trip};
 
 /// A type of one's own, with what serde knows of shapes.
@@ -49,7 +50,7 @@ fn comes_back<T: DefaultSerde + Clone + PartialEq + Debug>(value: T, other: T) {
     let serde = T::serde();
     round_trip(&*serde, &value);
     let mut slot = Some(other);
-    serde.decode_into(Some(&encoded(&*serde, &value)), &mut slot).expect("what was written can be read");
+    serde.decode_into(Some(&encoded(&*serde, &value)), &mut slot).must("what was written can be read");
     assert_eq!(slot.as_ref(), Some(&value));
     let optional = Option::<T>::serde();
     assert!(optional.is_null(&None) && optional.decode(None).is_ok_and(|none| none.is_none()));
@@ -69,16 +70,16 @@ fn made(parts: Parts) {
     comes_back(Uuid::from_u128(parts.uuid), Uuid::nil());
     // Numbers that are none are not equal to themselves.
     let (single, double) = (f32::serde(), f64::serde());
-    let back = single.decode(Some(&encoded(&*single, &parts.float.0))).expect("what was written can be read");
+    let back = single.decode(Some(&encoded(&*single, &parts.float.0))).must("what was written can be read");
     assert_eq!(back.to_bits(), parts.float.0.to_bits());
-    let back = double.decode(Some(&encoded(&*double, &parts.float.1))).expect("what was written can be read");
+    let back = double.decode(Some(&encoded(&*double, &parts.float.1))).must("what was written can be read");
     assert_eq!(back.to_bits(), parts.float.1.to_bits());
     for shape in parts.shapes {
         // JSON has no numbers that are none.
         if matches!(shape, Shape::Number(number) if !number.is_finite()) {
             let bits = |shape: Shape| if let Shape::Number(number) = shape { number.to_bits() } else { 0 };
             let serde = serdes::bincode::<Shape>();
-            let back = serde.decode(Some(&encoded(&*serde, &shape))).expect("what was written can be read");
+            let back = serde.decode(Some(&encoded(&*serde, &shape))).must("what was written can be read");
             assert_eq!(bits(back), bits(shape));
             continue;
         }
@@ -137,7 +138,7 @@ fn bincode_read<T: OwnType>(bytes: &[u8]) {
     // Compared as bytes: a number that is none may be among them.
     if let Ok(value) = serde.decode(Some(bytes)) {
         let again = encoded(&*serde, &value);
-        let back = serde.decode(Some(&again)).expect("what was written can be read");
+        let back = serde.decode(Some(&again)).must("what was written can be read");
         assert_eq!(encoded(&*serde, &back), again);
     }
     let with_version = [&[1], bytes].concat();

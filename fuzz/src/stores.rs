@@ -11,6 +11,7 @@ use millstream_state::store::{
     WindowShape,
 };
 
+use crate::Must as _;
 use crate::buffers::{HeaderParts, headers};
 
 /// More records or entries than this show nothing new.
@@ -150,10 +151,10 @@ impl Life {
         spec.persistence = Persistence::Durable;
         // Opened once, so that the notes that are there are those of such a store.
         let storage = millstream_state::engine::MemoryStorage::default();
-        let open = || millstream_state::engine::Storage::open(&storage, "task").expect("memory can be opened");
+        let open = || millstream_state::engine::Storage::open(&storage, "task").must("memory can be opened");
         drop(TaskStores::open(std::slice::from_ref(&spec), open())?);
         let mut engine = open();
-        self.write(&mut *engine).expect("memory can be written");
+        self.write(&mut *engine).must("memory can be written");
         drop(engine);
         let mut stores = TaskStores::open(std::slice::from_ref(&spec), open())?;
         self.read(&mut stores)

@@ -4,6 +4,7 @@ use arbitrary::Arbitrary;
 use millstream_state::changelog::{push_headers, push_timestamped, read_headers, split_headers, split_timestamped};
 use millstream_state::model::Timestamp;
 
+use crate::Must as _;
 use crate::buffers::{self, HeaderParts, headers};
 
 #[allow(dead_code, reason = "a file of another crate")]
@@ -37,7 +38,7 @@ fn stored_made(parts: &Parts) {
     let mut bytes = Vec::new();
     push_headers(&mut bytes, &sent);
     push_timestamped(&mut bytes, time, &parts.value);
-    let (part, rest) = split_headers(&bytes).expect("what was written can be taken apart");
+    let (part, rest) = split_headers(&bytes).must("what was written can be taken apart");
     assert_eq!(read_headers(part), Some(sent));
     assert_eq!(split_timestamped(rest), Some((time, &parts.value[..])));
 }
@@ -59,7 +60,7 @@ fn assert_headers_come_back(part: &[u8]) {
     let Some(read) = read_headers(part) else { return };
     let mut again = Vec::new();
     push_headers(&mut again, &read);
-    let (again, rest) = split_headers(&again).expect("what was written can be taken apart");
+    let (again, rest) = split_headers(&again).must("what was written can be taken apart");
     assert!(rest.is_empty() && again.len() <= part.len(), "{again:02x?} is longer than what was read");
     assert_eq!(read_headers(again), Some(read));
 }

@@ -15,6 +15,8 @@ mod wire;
 
 use wire::{Api, Header, Reader, Writer, framed, read_frame};
 
+use crate::Must as _;
+
 /// More than an answer can grow over what it answers: each of the fields that are repeated grows by less.
 const GROWTH: usize = 32;
 
@@ -51,7 +53,7 @@ fn fields(parts: &Parts) {
 }
 
 fn frames(bytes: &[u8]) {
-    let frame = read_frame(&mut &framed(bytes)[..]).expect("a frame that was written can be read");
+    let frame = read_frame(&mut &framed(bytes)[..]).must("a frame that was written can be read");
     assert_eq!(frame.as_deref(), Some(bytes));
     // A length that is not followed by so much must not take the memory for it.
     let mut stream = bytes;
