@@ -5,6 +5,8 @@
 #![allow(unsafe_code, reason = "a counting allocator cannot be written without it")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod stores;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,42 +1,16 @@
 //! The hot path of an aggregation must not ask for memory.
 
-#![allow(unsafe_code, reason = "a counting allocator cannot be written without it")]
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use millstream_state::context::StateContext;
-use millstream_state::engine::MemoryEngine;
-use millstream_state::model::Timestamp;
-use millstream_state::serdes;
-use millstream_state::store::{
+use millstream::state::context::StateContext;
+use millstream::state::engine::MemoryEngine;
+use millstream::state::model::Timestamp;
+use millstream::state::serdes;
+use millstream::state::store::{
     CacheBudget, Changelog, KeyValue, Persistence, StoreId, StoreKind, StoreSpec, TaskStores, WindowShape, WindowStore,
 };
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system allocator as it is; counting touches no memory of the caller's.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the memory came from `alloc` above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::allocations;
 
 fn spec(kind: StoreKind) -> StoreSpec {
     StoreSpec {
@@ -63,13 +37,13 @@ fn counting_a_key_that_is_in_the_cache_allocates_nothing() {
     let mut before = 0;
     for round in 0..100 {
         if round == 2 {
-            before = ALLOCATIONS.with(Cell::get);
+            before = allocations();
         }
         let old = store.take(&mut cx, &key).unwrap().map_or(0, |old| old.value);
         store.put_taken(&mut cx, Some(old + 1), Timestamp::from_millis(round)).unwrap();
         assert!(!store.must_flush());
     }
-    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    assert_eq!(allocations() - before, 0);
     assert_eq!(store.get(&mut cx, &key).unwrap(), Some(&100));
 }
 
@@ -85,7 +59,7 @@ fn flushing_keys_that_were_flushed_before_allocates_nothing() {
     let mut before = 0;
     for round in 0..100 {
         if round == 3 {
-            before = ALLOCATIONS.with(Cell::get);
+            before = allocations();
         }
         let old = store.take(&mut cx, &key, start).unwrap().map_or(0, |old| old.value);
         store.put_taken(&mut cx, Some(old + 1), start).unwrap();
@@ -96,5 +70,5 @@ fn flushing_keys_that_were_flushed_before_allocates_nothing() {
         }
         cx.changes.clear();
     }
-    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    assert_eq!(allocations() - before, 0);
 }
