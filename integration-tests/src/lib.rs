@@ -9,3 +9,4 @@ pub mod proxy;
 pub mod real;
 pub mod sim;
 pub mod slow;
+pub mod support;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::clock::SystemClock;
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
@@ -16,6 +16,7 @@ use millstream::state::model::{Headers, TopicPartition};
 use millstream::task::DeserializationHandler;
 use millstream::{State, Streams, StreamsConfig};
 use millstream_integration_tests::sim::{Plan, START, Simulation, ledger};
+use millstream_integration_tests::support::loader;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -26,12 +27,7 @@ fn create(broker: &EmbeddedBroker, name: &str, partitions: i32) {
 }
 
 fn write(broker: &EmbeddedBroker, topic: &str, values: &[&[u8]]) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = topic.into();
     for value in values {
         let record = OutRecord {

@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use millstream::State;
@@ -14,6 +13,7 @@ use millstream::broker::{Broker as _, Isolation, ProducerSettings, Wake};
 use millstream::state::model::{Position, TopicPartition};
 use millstream_examples::calls::answer;
 use millstream_integration_tests::real::wire::Scene;
+use millstream_integration_tests::support::bootstrap;
 
 /// Seconds of processor time that this process has used.
 fn used() -> f64 {
@@ -26,11 +26,7 @@ fn used() -> f64 {
 /// Lost once: a core. Connections on demand ignore `reconnect.backoff.ms`: 470,000 attempts in half a minute.
 #[tokio::test]
 async fn a_process_whose_brokers_are_gone_takes_hardly_any_time() {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        let mut out = std::io::stdout();
-        writeln!(out, "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
+    let Some(bootstrap) = bootstrap() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(&bootstrap, "gone", folder.path().to_owned()).await.unwrap();
     scene.load(50).unwrap();

@@ -10,14 +10,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use millstream_integration_tests::chaos::Chaos;
+use millstream_integration_tests::support::bootstrap;
 
 #[tokio::test]
 async fn killed_processes_lose_no_flight_count_none_twice_and_replay_only_what_was_missing() {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        // Straight to the output: the test harness keeps what a passing test prints.
-        writeln!(std::io::stdout(), "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
+    let Some(bootstrap) = bootstrap() else { return };
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     let seed = number("MILLSTREAM_CHAOS_SEED").unwrap_or(20_130_101);
     let kills = u32::try_from(number("MILLSTREAM_CHAOS_KILLS").unwrap_or(12)).unwrap();

@@ -4,14 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests against a real broker take real time")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
-use millstream::broker::{Broker, BrokerError, Isolation, NewTopic, OutRecord, ProducerSettings, Ticket, Wake};
+use millstream::broker::{Broker, BrokerError, Isolation, NewTopic, OutRecord, Ticket, Wake};
 use millstream::clock::SystemClock;
 use millstream::operators::dsl::StreamsBuilder;
 use millstream::operators::processor::{Outcome, Processor, ProcessorContext, Punctuation, Timer};
@@ -19,21 +18,13 @@ use millstream::operators::push::Record;
 use millstream::operators::topology::Topology;
 use millstream::state::model::{Headers, Position, Timestamp, TopicPartition};
 use millstream::{State, Streams, StreamsConfig};
+use millstream_integration_tests::support::{self, bootstrap, loader};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const PARTITIONS: i32 = 2;
 
-/// Polls until there is an answer.
-fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(answer) = poll() {
-            return answer;
-        }
-        assert!(waited < PATIENCE, "{what} did not happen");
-        std::thread::park_timeout(Duration::from_millis(2));
-        waited += Duration::from_millis(2);
-    }
+fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    support::until(PATIENCE, what, poll)
 }
 
 fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
@@ -78,12 +69,7 @@ fn topology(names: &Names) -> Topology {
 }
 
 fn write(broker: &dyn Broker, topic: &str, records: &[(i32, &str, &str)]) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = topic.into();
     for (partition, key, value) in records {
         let record = OutRecord {
@@ -162,11 +148,7 @@ async fn on_the_embedded_broker_tables_and_timers_go_on_over_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_real_broker_tables_and_timers_go_on_over_a_restart() {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        // Past the harness, which swallows what a passing test prints.
-        writeln!(std::io::stdout(), "NOT RUN on a real broker: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
+    let Some(bootstrap) = bootstrap() else { return };
     let run = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     lives(Arc::new(KafkaBroker::new(KafkaSettings::new(bootstrap)).unwrap()), Names(format!("globals-{run:x}"))).await;
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::operators::dsl::StreamsBuilder;
 use millstream::operators::topology::Topology;
 use millstream::state::model::Headers;
 use millstream::{State, StreamsConfig};
 use millstream_integration_tests::sim::{Plan, START, Simulation};
+use millstream_integration_tests::support::loader;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 3;
@@ -29,12 +30,7 @@ fn create(broker: &EmbeddedBroker, names: &[&str]) {
 }
 
 fn write(broker: &EmbeddedBroker, topic: &str, partition: i32, records: &[(&str, Option<&str>)]) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = topic.into();
     for (key, value) in records {
         let record = OutRecord {

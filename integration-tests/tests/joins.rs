@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use millstream::StreamsConfig;
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::operators::dsl::{Consumed, JoinWindows, Joined, Materialized, StreamsBuilder};
 use millstream::operators::topology::{Topology, TopologySettings};
 use millstream::partitioner::partition_of;
 use millstream::state::model::{Headers, Timestamp, TopicPartition};
 use millstream_integration_tests::sim::{Plan, START, Simulation};
+use millstream_integration_tests::support::loader;
 
 const LIMIT: Duration = Duration::from_secs(300);
 const PARTITIONS: i32 = 2;
@@ -41,12 +42,7 @@ fn simulation(topology: Topology, topics: &[&str]) -> Simulation {
 
 /// Writes records: key, value, milliseconds after the start.
 fn write(broker: &EmbeddedBroker, topic: &str, records: impl IntoIterator<Item = (String, String, i64)>) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = topic.into();
     for (key, value, after) in records {
         let record = OutRecord {

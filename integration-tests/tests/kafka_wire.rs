@@ -5,26 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::broker::{
-    Broker, BrokerError, ErrorClass, Isolation, NewTopic, OutRecord, PartitionQueue, Producer, ProducerSettings,
-    Ticket, Wake,
+    Broker, BrokerError, ErrorClass, Isolation, NewTopic, OutRecord, PartitionQueue, Producer, Ticket, Wake,
 };
 use millstream::state::model::{Headers, Position, TopicPartition};
 use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
+use millstream_integration_tests::support::{self, bootstrap, loader};
 
-fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..60_000 {
-        if let Some(answer) = poll() {
-            return answer;
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    panic!("{what} did not happen");
+fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    support::until(Duration::from_secs(60), what, poll)
 }
 
 fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
@@ -40,11 +33,7 @@ struct Scene {
 }
 
 fn scene(name: &str) -> Option<Scene> {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        let mut out = std::io::stdout();
-        writeln!(out, "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return None;
-    };
+    let bootstrap = bootstrap()?;
     let proxy = Proxy::start(&bootstrap, 1).unwrap();
     let [through, direct] =
         [proxy.address(), &bootstrap].map(|address| KafkaBroker::new(KafkaSettings::new(address)).unwrap());
@@ -57,12 +46,7 @@ fn scene(name: &str) -> Option<Scene> {
 
 impl Scene {
     fn producer(&self, broker: &KafkaBroker) -> Box<dyn Producer> {
-        let settings = ProducerSettings {
-            client_id: "p".to_owned(),
-            transactional_id: None,
-            transaction_timeout: Duration::from_secs(10),
-        };
-        broker.producer(settings, Wake::nobody()).unwrap()
+        loader(broker).unwrap()
     }
 
     fn send(&self, producer: &mut dyn Producer, values: &[&str]) -> Result<(), BrokerError> {
@@ -135,4 +119,39 @@ fn a_producer_that_broker_and_client_disagree_about_is_to_be_replaced_also_witho
     }
     let mut producer = scene.producer(&scene.through);
     scene.send(&mut *producer, &["c"]).unwrap();
+}
+
+/// Lost once: librdkafka ended the process with SIGSEGV when a coordinator that was loading, or had moved, was asked.
+#[test]
+fn offsets_of_a_group_are_asked_for_until_its_coordinator_is_there() {
+    let Some(scene) = scene("coordinator") else { return };
+    let (admin, partition) = (scene.through.admin(), TopicPartition::new(scene.topic.clone(), 0));
+    // loading, not available, not the coordinator
+    for code in [14, 15, 16] {
+        let before = scene.proxy.rules().total();
+        scene.proxy.rules().arm(Rule { api: Api::OffsetFetch, when: When::Nth(1), fault: Fault::Answer(code) });
+        let committed = wait(admin.committed("nobody", vec![partition.clone()]));
+        assert!(committed.unwrap() == [None], "{code}: somebody has committed");
+        assert_eq!(scene.proxy.rules().total(), before + 1, "{code}");
+    }
+}
+
+/// Lost once: where the request to a leader fails, librdkafka answers with offset -1001 and no error. Taken for the end of
+/// a changelog, it made a store complete that was empty, and counts began anew.
+#[test]
+fn the_ends_of_a_topic_are_asked_for_until_there_is_an_answer() {
+    let Some(scene) = scene("ends") else { return };
+    let mut settings = KafkaSettings::new(scene.proxy.address());
+    settings.properties.insert("socket.timeout.ms".to_owned(), "1000".to_owned());
+    let admin = KafkaBroker::new(settings).unwrap().admin();
+    let partition = vec![TopicPartition::new(scene.topic, 0)];
+    for fault in [Fault::LoseRequest, Fault::LoseReply, Fault::Disconnect, Fault::DisconnectReply] {
+        for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
+            let before = scene.proxy.rules().total();
+            scene.proxy.rules().arm(Rule { api: Api::ListOffsets, when: When::Nth(1), fault });
+            let ends = wait(admin.end_positions(partition.clone(), isolation));
+            assert_eq!(ends.unwrap(), [Position::START], "{fault:?}");
+            assert_eq!(scene.proxy.rules().total(), before + 1, "{fault:?}");
+        }
+    }
 }

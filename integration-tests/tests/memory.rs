@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
 use millstream::prelude::*;
 use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
 use millstream_integration_tests::slow;
+use millstream_integration_tests::support::bootstrap;
 
 /// Records that wait to be sent: a bound of the runtime that is not a setting.
 const TO_SEND: usize = 64 << 20;
@@ -48,11 +48,7 @@ fn many_keys_take_no_more_memory_than_stated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_broker_makes_queues_full_and_no_more() {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        // Straight to the output: the test harness keeps what a passing test prints.
-        writeln!(std::io::stdout(), "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
+    let Some(bootstrap) = bootstrap() else { return };
     // 300 MB: the input alone is more than the ceiling, and so is what is made of it.
     const RECORDS: u64 = 300_000;
     let app = format!("memory-{}", std::process::id());

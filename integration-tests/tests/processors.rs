@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream::StreamsConfig;
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::operators::dsl::StreamsBuilder;
 use millstream::operators::processor::{
     KeyValueStore, Outcome, Processor, ProcessorContext, Punctuation, Stores, Timer,
@@ -18,6 +18,7 @@ use millstream::operators::topology::Topology;
 use millstream::state::model::{Headers, Timestamp};
 use millstream::task::ProcessingHandler;
 use millstream_integration_tests::sim::{Plan, START, Simulation};
+use millstream_integration_tests::support::loader;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -33,12 +34,7 @@ fn create(broker: &EmbeddedBroker, names: &[&str], partitions: i32) {
 }
 
 fn write(broker: &EmbeddedBroker, topic: &str, partition: i32, records: &[(&str, &str)]) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = topic.into();
     for (key, value) in records {
         let record = OutRecord {

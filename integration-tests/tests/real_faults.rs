@@ -15,6 +15,7 @@ use millstream_integration_tests::real::chaos::Chaos;
 use millstream_integration_tests::real::check::{self, Follower};
 use millstream_integration_tests::real::process::Process;
 use millstream_integration_tests::real::workload::{Loader, Workload};
+use millstream_integration_tests::support::bootstrap;
 use tokio::time::Instant;
 
 /// For how long things go wrong.
@@ -22,16 +23,6 @@ const LENGTH: Duration = Duration::from_secs(45);
 
 /// How long outputs may take. The machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn bootstrap() -> Option<String> {
-    let bootstrap = std::env::var("MILLSTREAM_TEST_BOOTSTRAP").ok();
-    if bootstrap.is_none() {
-        // Straight to the output: the test harness keeps what a passing test prints.
-        let mut out = std::io::stdout();
-        writeln!(out, "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-    }
-    bootstrap
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_goes_wrong_every_input_counts_once() {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::operators::dsl::{Consumed, Materialized, StreamsBuilder, TableJoined};
 use millstream::operators::topology::{Optimization, Topology, TopologySettings};
 use millstream::partitioner::partition_of;
 use millstream::state::model::{Headers, Timestamp, TopicPartition};
 use millstream_integration_tests::sim::{Plan, START, Simulation, ledger};
+use millstream_integration_tests::support::loader;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 2;
@@ -66,12 +67,7 @@ fn change(number: u64) -> Change {
 }
 
 fn produce(broker: &EmbeddedBroker, numbers: std::ops::Range<u64>) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer: Box<dyn Producer> = broker.producer(settings, Wake::nobody()).expect("a producer");
+    let mut producer = loader(broker).unwrap();
     for number in numbers {
         let (topic, key, value) = change(number);
         let topic: Arc<str> = topic.into();

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::prelude::*;
 use millstream::state::model::TopicPartition;
 use millstream::testing::{TestConfig, TopologyTestDriver};
 use millstream_integration_tests::sim::{Plan, START, Simulation};
+use millstream_integration_tests::support::loader;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const APP: &str = "closing";
@@ -44,12 +45,7 @@ fn input(index: i64) -> (String, String, Timestamp) {
 }
 
 fn produce(broker: &EmbeddedBroker, numbers: std::ops::Range<i64>) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = "in".into();
     for (key, value, timestamp) in numbers.map(input) {
         let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));

@@ -6,28 +6,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails in a helper fails the test")]
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
-use millstream::broker::{Broker as _, BrokerError, Isolation, NewTopic, Ticket};
-use millstream::state::model::{Position, TopicPartition};
 use millstream_integration_tests::proxy::Api::{self, *};
 use millstream_integration_tests::proxy::Fault::{self, *};
-use millstream_integration_tests::proxy::{Proxy, Rule, When};
 use millstream_integration_tests::real::wire::Scene;
+use millstream_integration_tests::support::bootstrap;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs each group in a scene of its own, all at once: most of the time is waiting.
 async fn groups(groups: &[(&'static str, &'static [(Api, Fault)])], at_start: bool) {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        // Straight to the output: the test harness keeps what a passing test prints.
-        let mut out = std::io::stdout();
-        writeln!(out, "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
+    let Some(bootstrap) = bootstrap() else { return };
     let mut running = tokio::task::JoinSet::new();
     for &(name, faults) in groups {
         let bootstrap = bootstrap.clone();
@@ -238,62 +229,4 @@ async fn a_start_that_meets_a_fault_is_late_and_nothing_else() {
         true,
     )
     .await;
-}
-
-/// Lost once: librdkafka ended the process with SIGSEGV when a coordinator that was loading, or had moved, was asked.
-#[test]
-fn offsets_of_a_group_are_asked_for_until_its_coordinator_is_there() {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        writeln!(std::io::stdout(), "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
-    let proxy = Proxy::start(&bootstrap, 1).unwrap();
-    let admin = KafkaBroker::new(KafkaSettings::new(proxy.address())).unwrap().admin();
-    // loading, not available, not the coordinator
-    for code in [14, 15, 16] {
-        let before = proxy.rules().total();
-        proxy.rules().arm(Rule { api: OffsetFetch, when: When::Nth(1), fault: Answer(code) });
-        let committed = wait(admin.committed("nobody", vec![TopicPartition::new("nothing", 0)]));
-        assert!(committed.unwrap() == [None], "{code}: somebody has committed");
-        assert_eq!(proxy.rules().total(), before + 1, "{code}");
-    }
-}
-
-/// Lost once: where the request to a leader fails, librdkafka answers with offset -1001 and no error. Taken for the end of
-/// a changelog, it made a store complete that was empty, and counts began anew.
-#[test]
-fn the_ends_of_a_topic_are_asked_for_until_there_is_an_answer() {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        writeln!(std::io::stdout(), "NOT RUN: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return;
-    };
-    let proxy = Proxy::start(&bootstrap, 1).unwrap();
-    let mut settings = KafkaSettings::new(proxy.address());
-    settings.properties.insert("socket.timeout.ms".to_owned(), "1000".to_owned());
-    let admin = KafkaBroker::new(settings).unwrap().admin();
-    let name = format!("ends-{}", std::process::id());
-    let topic = NewTopic { name: name.as_str().into(), partitions: 1, replication: None, config: Default::default() };
-    wait(admin.create_topics(vec![topic])).unwrap();
-    let partition = vec![TopicPartition::new(name, 0)];
-    for fault in [LoseRequest, LoseReply, Disconnect, DisconnectReply] {
-        for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
-            let before = proxy.rules().total();
-            proxy.rules().arm(Rule { api: ListOffsets, when: When::Nth(1), fault });
-            assert_eq!(
-                wait(admin.end_positions(partition.clone(), isolation)).unwrap(),
-                [Position::START],
-                "{fault:?}"
-            );
-            assert_eq!(proxy.rules().total(), before + 1, "{fault:?}");
-        }
-    }
-}
-
-fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
-    loop {
-        if let Some(answer) = ticket.poll() {
-            return answer;
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
 }

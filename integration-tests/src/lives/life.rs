@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, Wake};
 use millstream::clock::{Clock, ManualClock, Monotonic};
 use millstream::instance::State;
 use millstream::operators::topology::Topology;
@@ -22,6 +22,7 @@ use super::scenario::Scenario;
 use super::trace::{Counts, Trace};
 use super::workload::Fuse;
 use super::{APP, START, quiet_panics};
+use crate::support::plain;
 
 /// Within this after the last fault everything must run and be consumed.
 const RECOVERY: Duration = Duration::from_secs(40);
@@ -136,12 +137,8 @@ impl Life {
         if !matches!(broker.admin().create_topics(topics).poll(), Some(Ok(_))) {
             return Err("the topics could not be created".to_owned());
         }
-        let settings = ProducerSettings {
-            client_id: "the outside world".into(),
-            transactional_id: None,
-            transaction_timeout: Duration::from_secs(10),
-        };
-        let producer = broker.producer(settings, Wake::nobody()).map_err(|error| error.to_string())?;
+        let producer =
+            broker.producer(plain("the outside world"), Wake::nobody()).map_err(|error| error.to_string())?;
         let fuse = Fuse::default();
         let topology = Arc::new(workload.topology(&fuse));
         let mut life = Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream::StreamsConfig;
 use millstream::broker::embedded::{EmbeddedBroker, LogRecord};
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::operators::dsl::{Materialized, StreamsBuilder, TimeWindows};
 use millstream::operators::topology::Topology;
 use millstream::partitioner::partition_of;
@@ -15,6 +15,7 @@ use millstream::state::model::{Headers, Timestamp, TopicPartition};
 use millstream::state::store::{StoreId, TaskStores};
 
 use super::{START, Simulation};
+use crate::support::{built, loader};
 
 /// The application's id.
 pub const APP: &str = "ledger";
@@ -27,14 +28,13 @@ const WINDOW: i64 = 10_000;
 ///
 /// # Panics
 /// If the topology does not build.
-#[allow(clippy::expect_used, reason = "test support: a topology that does not build is a failed test")]
 pub fn topology() -> Topology {
     let builder = StreamsBuilder::new();
     let lines = builder.stream::<String, String>("in");
     lines.group_by(|_, word| word.clone()).count(Materialized::named("words")).to_stream().to("words");
     let windows = TimeWindows::of_size_and_grace(Duration::from_millis(WINDOW as u64), Duration::from_secs(3600));
     lines.group_by_key().windowed_by(windows).count(Materialized::named("windows")).to_stream().to("windows");
-    builder.build().expect("the ledger's topology")
+    built(&builder)
 }
 
 /// Settings with short time-outs.
@@ -74,12 +74,9 @@ fn input(index: u64) -> (String, String, Timestamp) {
 /// If the embedded broker refuses.
 #[allow(clippy::expect_used, reason = "test support: a refused input is a failed test")]
 pub fn produce(broker: &EmbeddedBroker, numbers: std::ops::Range<u64>) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer: Box<dyn Producer> = broker.producer(settings, Wake::nobody()).expect("a producer");
+    // Proof for both: the embedded broker refuses no producer without transactions, and no record for a partition that is
+    // there, unless it was given faults, which this handle has none of.
+    let mut producer = loader(broker).expect("a producer");
     let topic: Arc<str> = "in".into();
     for number in numbers {
         let (key, word, timestamp) = input(number);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millstream::broker::embedded::{CallInfo, CallKind, EmbeddedBroker, Fault, Faults};
-use millstream::broker::{Broker, BrokerError, ErrorClass, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, BrokerError, ErrorClass, NewTopic, OutRecord, Wake};
 use millstream::clock::{Clock, ManualClock};
 use millstream::instance::{Instance, Parts, Who};
 use millstream::operators::topology::Topology;
@@ -14,6 +14,7 @@ use millstream::state::model::{Headers, Timestamp};
 use millstream::task::Now;
 use millstream::worker::Step;
 use millstream::{State, StreamsConfig};
+use millstream_integration_tests::support::loader;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -178,12 +179,7 @@ pub(crate) fn create(broker: &EmbeddedBroker, name: &str, partitions: i32) {
 
 /// Writes values with the key `k` to partition 0.
 pub(crate) fn write<V: AsRef<[u8]>>(broker: &EmbeddedBroker, topic: &str, values: impl IntoIterator<Item = V>) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = topic.into();
     for value in values {
         let record = OutRecord {

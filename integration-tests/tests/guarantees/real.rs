@@ -3,17 +3,16 @@
 //! Needs `MILLSTREAM_TEST_BOOTSTRAP`; without it the tests say that they were not run.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
-use millstream::broker::{
-    Broker, BrokerError, Isolation, NewTopic, OutRecord, PartitionQueue, ProducerSettings, Ticket, Wake,
-};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, PartitionQueue, Wake};
 use millstream::operators::dsl::StreamsBuilder;
 use millstream::state::model::{Headers, Position, TopicPartition};
 use millstream::{State, Streams, StreamsConfig};
+use millstream_examples::calls::answer;
+use millstream_integration_tests::support::{bootstrap, loader};
 
 use crate::life::{LIMIT, START, assert_names};
 
@@ -26,30 +25,16 @@ struct Real {
     directory: tempfile::TempDir,
 }
 
-async fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
-    let mut look = tokio::time::interval(Duration::from_millis(5));
-    loop {
-        if let Some(answer) = ticket.poll() {
-            return answer;
-        }
-        look.tick().await;
-    }
-}
-
 impl Real {
     async fn new(name: &str) -> Option<Self> {
-        let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-            let mut out = std::io::stdout();
-            writeln!(out, "NOT RUN on a real broker: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-            return None;
-        };
+        let bootstrap = bootstrap()?;
         let app = format!("{name}-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
         let (input, output) = (format!("{app}-in").into(), format!("{app}-out").into());
         let broker = KafkaBroker::new(KafkaSettings::new(bootstrap.clone())).unwrap();
         let config = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
         let topic =
             |name: &Arc<str>| NewTopic { name: name.clone(), partitions: 1, replication: None, config: config.clone() };
-        wait(broker.admin().create_topics(vec![topic(&input), topic(&output)])).await.unwrap();
+        answer(broker.admin().create_topics(vec![topic(&input), topic(&output)])).await.unwrap();
         Some(Self { bootstrap, broker, app, input, output, directory: tempfile::tempdir().unwrap() })
     }
 
@@ -68,12 +53,7 @@ impl Real {
     }
 
     async fn write(&self, values: &[&str]) {
-        let settings = ProducerSettings {
-            client_id: "loader".into(),
-            transactional_id: None,
-            transaction_timeout: Duration::from_secs(10),
-        };
-        let mut producer = self.broker.producer(settings, Wake::nobody()).unwrap();
+        let mut producer = loader(&self.broker).unwrap();
         let mut look = tokio::time::interval(Duration::from_millis(5));
         for value in values {
             let (topic, timestamp, headers) = (&self.input, Some(START), &Headers::new());
@@ -82,7 +62,7 @@ impl Real {
                 look.tick().await;
             }
         }
-        wait(producer.flush()).await.unwrap();
+        answer(producer.flush()).await.unwrap();
     }
 
     /// Waits until the committed output is this.
@@ -118,7 +98,7 @@ async fn on_a_real_broker_a_position_that_was_deleted_is_followed_by_the_oldest_
     streams.shutdown().await.unwrap();
     real.write(&["c", "d", "e"]).await;
     let before = vec![(TopicPartition::new(real.input.clone(), 0), Position::new(4))];
-    wait(real.broker.admin().delete_records(before)).await.unwrap();
+    answer(real.broker.admin().delete_records(before)).await.unwrap();
     let streams = real.start();
     real.output_is(&["a", "b", "e"]).await;
     real.write(&["f"]).await;
@@ -132,7 +112,7 @@ async fn on_a_real_broker_a_source_topic_deleted_under_the_application_is_named(
     let mut streams = real.start();
     real.write(&["a"]).await;
     real.output_is(&["a"]).await;
-    wait(real.broker.admin().delete_topics(vec![real.input.clone()])).await.unwrap();
+    answer(real.broker.admin().delete_topics(vec![real.input.clone()])).await.unwrap();
     let error = tokio::time::timeout(LIMIT, streams.join()).await.unwrap().unwrap_err().to_string();
     assert_names(&error, &[&format!("source topic {} does not exist any more", real.input)]);
     assert_eq!(streams.state(), State::Error);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Isolation, OutRecord};
 use millstream::clock::SystemClock;
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
@@ -14,6 +14,7 @@ use millstream::state::engine::Fault;
 use millstream::state::model::Headers;
 use millstream::{State, Streams, StreamsConfig};
 use millstream_integration_tests::sim::ledger;
+use millstream_integration_tests::support::loader;
 
 use crate::life::{LIMIT, Life, START, create};
 use crate::logged::logged;
@@ -62,12 +63,7 @@ fn counting() -> Topology {
 const KEYS: usize = 5_000;
 
 fn produce_each_key_once(broker: &EmbeddedBroker) {
-    let settings = ProducerSettings {
-        client_id: "loader".into(),
-        transactional_id: None,
-        transaction_timeout: Duration::from_secs(10),
-    };
-    let mut producer = broker.producer(settings, Wake::nobody()).unwrap();
+    let mut producer = loader(broker).unwrap();
     let topic: Arc<str> = "in".into();
     for key in 0..KEYS {
         let key = format!("key {key:08}");

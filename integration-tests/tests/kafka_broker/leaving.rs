@@ -5,7 +5,7 @@ use millstream::broker::MemberEvent;
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream_integration_tests::proxy::Proxy;
 
-use crate::{assigned, broker, join, topic, unique, until};
+use crate::{assigned, broker, join, leave, topic, unique, until};
 
 /// Versions of librdkafka have ended the process here, with a coordinator that was a null pointer. The other test of it is
 /// `real_faults`, with a process as it is stopped.
@@ -32,13 +32,6 @@ fn a_member_whose_brokers_are_gone_leaves_all_the_same() {
             });
         }
         drop(held);
-        let mut left = member.leave();
-        until("the end", || {
-            if let Some(MemberEvent::Revoking) = member.poll() {
-                member.acknowledge();
-            }
-            left.poll()
-        })
-        .unwrap();
+        leave(&mut *member);
     }
 }

@@ -7,7 +7,6 @@ mod leaving;
 mod other_program;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,16 +16,12 @@ use millstream::broker::{
     OutRecord, PartitionQueue, Producer, ProducerSettings, Ticket, TopicOutcome, Wake,
 };
 use millstream::state::model::{Headers, Position, Timestamp, TopicPartition};
+use millstream_integration_tests::support::{self, bootstrap};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn broker() -> Option<KafkaBroker> {
-    let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
-        // Past the harness, which swallows what a passing test prints.
-        let mut out = std::io::stdout();
-        writeln!(out, "NOT RUN on a real broker: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        return None;
-    };
+    let bootstrap = bootstrap()?;
     Some(KafkaBroker::new(KafkaSettings::new(bootstrap)).unwrap())
 }
 
@@ -36,21 +31,24 @@ fn unique(name: &str) -> Arc<str> {
     format!("{name}-{now:x}").into()
 }
 
-/// Polls until there is an answer.
-fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(answer) = poll() {
-            return answer;
-        }
-        assert!(waited < PATIENCE, "{what} did not happen");
-        std::thread::park_timeout(Duration::from_millis(1));
-        waited += Duration::from_millis(1);
-    }
+fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    support::until(PATIENCE, what, poll)
 }
 
 fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
     until("the answer", || ticket.poll())
+}
+
+/// Leaves the group, giving back what the member still has.
+fn leave(member: &mut dyn Member) {
+    let mut left = member.leave();
+    until("a goodbye", || {
+        if let Some(MemberEvent::Revoking) = member.poll() {
+            member.acknowledge();
+        }
+        left.poll()
+    })
+    .unwrap();
 }
 
 fn topic(broker: &dyn Broker, name: &str, partitions: i32) -> Arc<str> {
@@ -403,14 +401,7 @@ fn a_group_shares_partitions_and_a_stale_ownership_commits_nothing() {
     // A static member that leaves hands over at once.
     drop(of_a);
     let begun = Instant::now();
-    let mut left = a.leave();
-    until("a goodbye", || {
-        if let Some(MemberEvent::Revoking) = a.poll() {
-            a.acknowledge();
-        }
-        left.poll()
-    })
-    .unwrap();
+    leave(&mut *a);
     drop(of_b);
     let of_b = assigned(&mut *b);
     assert_eq!(of_b.partitions.len(), 2);

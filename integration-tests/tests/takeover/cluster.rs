@@ -1,17 +1,17 @@
 //! The broker, as the tests see it: topics, input, how far the application is, what is in the log.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord};
 use millstream::partitioner::partition_of;
 use millstream::state::model::{Headers, RawRecord, Timestamp};
 use millstream_examples::calls::{answer, ask};
 use millstream_examples::drained::{Drained, Status};
 use millstream_examples::outputs;
+use millstream_integration_tests::support::{bootstrap, loader};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
@@ -42,20 +42,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// The broker's address; without one this is told.
-    pub(crate) fn bootstrap() -> Option<String> {
-        let bootstrap = std::env::var("MILLSTREAM_TEST_BOOTSTRAP").ok();
-        if bootstrap.is_none() {
-            // Past the harness, which swallows what a passing test prints.
-            let mut out = std::io::stdout();
-            writeln!(out, "NOT RUN on a real broker: MILLSTREAM_TEST_BOOTSTRAP is not set").unwrap();
-        }
-        bootstrap
-    }
-
     /// A new application with its topics.
     pub(crate) async fn new(name: &str) -> Option<Self> {
-        let bootstrap = Self::bootstrap()?;
+        let bootstrap = bootstrap()?;
         let application = format!("{name}-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
         let broker = KafkaBroker::new(KafkaSettings::new(bootstrap.clone())).unwrap();
         let client =
@@ -78,12 +67,7 @@ impl Cluster {
 
     /// Writes records, each with the partition that a Java producer would choose.
     pub(crate) async fn write(&self, records: &[Record]) {
-        let settings = ProducerSettings {
-            client_id: "loader".into(),
-            transactional_id: None,
-            transaction_timeout: Duration::from_secs(10),
-        };
-        let mut producer = self.broker.producer(settings, Wake::nobody()).unwrap();
+        let mut producer = loader(&self.broker).unwrap();
         let mut look = tokio::time::interval(Duration::from_millis(5));
         let headers = Headers::new();
         for record in records {

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use application::{Application, Engine, Life};
 use cluster::Cluster;
 use input::{Input, Record};
+use millstream_integration_tests::support::bootstrap;
 use model::Model;
 
 /// Long enough that a transaction is open for a while, short enough for it not to time out.
@@ -97,7 +98,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_name_the_same_topology() {
-    if Cluster::bootstrap().is_none() {
+    if bootstrap().is_none() {
         return;
     }
     for optimize in ["none", "all"] {

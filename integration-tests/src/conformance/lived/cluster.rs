@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use millstream::StreamsConfig;
 use millstream::broker::embedded::EmbeddedBroker;
-use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, ProducerSettings, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, Wake};
 use millstream::clock::{Clock, ManualClock};
 use millstream::instance::{Instance, Parts, State, Who};
 use millstream::operators::topology::{SubTopology, TopicRef, Topology};
@@ -25,6 +25,7 @@ use millstream::worker::Step;
 use super::super::compare::{Played, Written};
 use super::super::vector::CaseFile;
 use super::offsets;
+use crate::support::loader;
 
 /// How many steps an instance may take until it rests; far beyond what any vector needs.
 const PATIENCE: usize = 100_000;
@@ -59,12 +60,7 @@ impl Cluster {
         let clock = ManualClock::starting_at(Timestamp::from_millis(0));
         let broker = EmbeddedBroker::new(Arc::new(clock.clone()));
         create(&broker, &externals(file, &topology), partitions)?;
-        let settings = ProducerSettings {
-            client_id: "loader".into(),
-            transactional_id: None,
-            transaction_timeout: Duration::from_secs(10),
-        };
-        let loader = broker.producer(settings, Wake::nobody())?;
+        let loader = loader(&broker)?;
         let config = config(file, workers)?;
         let mut cluster = Self {
             broker,

@@ -3,6 +3,8 @@
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
 
+use crate::support::built;
+
 use super::{Dice, Expected, Fuse, Input, Workload, time};
 
 /// `transfers` (bank → from, to, amount) → the balances of each bank → `balances`.
@@ -48,7 +50,6 @@ impl Workload for Bank {
         &["balances"]
     }
 
-    #[allow(clippy::expect_used, reason = "test support: a topology that does not build is a failed test")]
     fn topology(&self, fuse: &Fuse) -> Topology {
         let fuse = fuse.clone();
         let builder = StreamsBuilder::new();
@@ -56,7 +57,7 @@ impl Workload for Bank {
         let apply = |_: &String, order: &String, balances: String| transfer(&balances, order);
         let balances = transfers.group_by_key().aggregate(open, apply, Materialized::named("bank"));
         balances.to_stream().to("balances");
-        builder.build().expect("the bank's topology")
+        built(&builder)
     }
 
     fn input(&self, dice: &mut Dice, index: u64) -> Input {

@@ -3,6 +3,8 @@
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
 
+use crate::support::built;
+
 use super::{Dice, Expected, Fuse, Input, Workload, at_least, time};
 
 /// `words` → grouped by word (through a repartition topic) → count → `counts`.
@@ -21,13 +23,12 @@ impl Workload for Counters {
         &["counts"]
     }
 
-    #[allow(clippy::expect_used, reason = "test support: a topology that does not build is a failed test")]
     fn topology(&self, fuse: &Fuse) -> Topology {
         let fuse = fuse.clone();
         let builder = StreamsBuilder::new();
         let words = builder.stream::<String, String>("words").peek(move |_, _| fuse.burn());
         words.group_by(|_, word| word.clone()).count(Materialized::named("counts")).to_stream().to("counts");
-        builder.build().expect("the counters' topology")
+        built(&builder)
     }
 
     fn input(&self, dice: &mut Dice, index: u64) -> Input {

@@ -3,6 +3,8 @@
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
 
+use crate::support::built;
+
 use super::{Dice, Expected, Fuse, Input, Workload, is_within, time};
 
 /// `left`, `right` → the last of either side for each key → `joined`. Which side comes first is a matter of luck; that
@@ -49,7 +51,6 @@ impl Workload for Join {
         &["joined"]
     }
 
-    #[allow(clippy::expect_used, reason = "test support: a topology that does not build is a failed test")]
     fn topology(&self, fuse: &Fuse) -> Topology {
         let fuse = fuse.clone();
         let builder = StreamsBuilder::new();
@@ -59,7 +60,7 @@ impl Workload for Join {
         let step = |_: &String, side: &String, before: String| join(&before, side);
         let both = left.merge(&right).group_by_key().aggregate(String::new, step, Materialized::named("both"));
         both.to_stream().to("joined");
-        builder.build().expect("the join's topology")
+        built(&builder)
     }
 
     fn input(&self, dice: &mut Dice, index: u64) -> Input {

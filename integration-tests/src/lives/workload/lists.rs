@@ -4,6 +4,8 @@
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
 
+use crate::support::built;
+
 use super::{Dice, Expected, Fuse, Input, Workload, is_within, time};
 
 /// `items` → the list of each key → `lists`.
@@ -32,7 +34,6 @@ impl Workload for Lists {
         &["lists"]
     }
 
-    #[allow(clippy::expect_used, reason = "test support: a topology that does not build is a failed test")]
     fn topology(&self, fuse: &Fuse) -> Topology {
         let fuse = fuse.clone();
         let builder = StreamsBuilder::new();
@@ -40,7 +41,7 @@ impl Workload for Lists {
         let step = |_: &String, item: &String, list: String| append(&list, item);
         let lists = items.group_by_key().aggregate(String::new, step, Materialized::named("lists"));
         lists.to_stream().to("lists");
-        builder.build().expect("the lists' topology")
+        built(&builder)
     }
 
     fn input(&self, dice: &mut Dice, index: u64) -> Input {

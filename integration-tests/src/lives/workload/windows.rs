@@ -5,6 +5,8 @@ use std::time::Duration;
 use millstream::operators::dsl::{Materialized, StreamsBuilder, TimeWindows};
 use millstream::operators::topology::Topology;
 
+use crate::support::built;
+
 use super::{Dice, Expected, Fuse, Input, Workload, at_least, time};
 
 /// `clicks` → grouped by page (through a repartition topic) → count per ten seconds → `per-window`.
@@ -26,7 +28,6 @@ impl Workload for Windows {
         &["per-window"]
     }
 
-    #[allow(clippy::expect_used, reason = "test support: a topology that does not build is a failed test")]
     fn topology(&self, fuse: &Fuse) -> Topology {
         let fuse = fuse.clone();
         let builder = StreamsBuilder::new();
@@ -35,7 +36,7 @@ impl Workload for Windows {
         let windows = TimeWindows::of_size_and_grace(Duration::from_millis(WINDOW as u64), Duration::from_secs(3600));
         let counts = clicks.group_by(|_, page| page.clone()).windowed_by(windows);
         counts.count(Materialized::named("per-window")).to_stream().to("per-window");
-        builder.build().expect("the windows' topology")
+        built(&builder)
     }
 
     fn input(&self, dice: &mut Dice, index: u64) -> Input {

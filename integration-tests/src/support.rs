@@ -1,0 +1,62 @@
+//! What many tests begin with: the real broker if there is one, something to write inputs with, an answer to wait for.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use millstream::broker::{Broker, BrokerError, Producer, ProducerSettings, Wake};
+use millstream::operators::dsl::StreamsBuilder;
+use millstream::operators::topology::Topology;
+
+/// The address of the real broker that tests may use. Without one (`MILLSTREAM_TEST_BOOTSTRAP`) the test says that it was
+/// not run, past the harness, which keeps what a passing test prints.
+pub fn bootstrap() -> Option<String> {
+    let bootstrap = std::env::var("MILLSTREAM_TEST_BOOTSTRAP").ok();
+    if bootstrap.is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // A message that cannot be written must not fail a test that is not run.
+        let _ = writeln!(std::io::stdout(), "NOT RUN on a real broker (MILLSTREAM_TEST_BOOTSTRAP is not set): {test}");
+    }
+    bootstrap
+}
+
+/// The settings of a producer without transactions, for inputs.
+pub fn plain(client_id: &str) -> ProducerSettings {
+    ProducerSettings {
+        client_id: client_id.to_owned(),
+        transactional_id: None,
+        transaction_timeout: Duration::from_secs(10),
+    }
+}
+
+/// A producer that writes inputs.
+///
+/// # Errors
+/// If the broker cannot make one.
+pub fn loader(broker: &dyn Broker) -> Result<Box<dyn Producer>, BrokerError> {
+    broker.producer(plain("loader"), Wake::nobody())
+}
+
+/// Polls until there is an answer.
+///
+/// # Panics
+/// If there is none in that time.
+pub fn until<T>(patience: Duration, what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    const LOOK: Duration = Duration::from_millis(1);
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Some(answer) = poll() {
+            return answer;
+        }
+        assert!(waited < patience, "{what} did not happen");
+        std::thread::park_timeout(LOOK);
+        waited += LOOK;
+    }
+}
+
+/// The topology of a test, which is at fault if it does not build.
+///
+/// # Panics
+/// With the builder's error.
+pub fn built(builder: &StreamsBuilder) -> Topology {
+    builder.build().unwrap_or_else(|error| panic!("the test's topology: {error}"))
+}
