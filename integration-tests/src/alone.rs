@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use millstream::broker::{Batch, BrokerError, OutRecord};
 use millstream::clock::Monotonic;
 use millstream::operators::context::Context;
@@ -153,15 +153,4 @@ impl Outbox for Counter {
     fn partitions(&mut self, _topic: &Arc<str>) -> Result<Option<i32>, BrokerError> {
         Ok(Some(1))
     }
-}
-
-/// The most memory that was ever resident in a process, in MiB.
-///
-/// # Errors
-/// If the system does not tell.
-pub fn peak_rss_mib() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/self/status")?;
-    let kib: u64 = line.split_whitespace().next().context("VmHWM is empty")?.parse()?;
-    Ok(kib / 1024)
 }

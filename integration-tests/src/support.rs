@@ -60,3 +60,12 @@ pub fn until<T>(patience: Duration, what: &str, mut poll: impl FnMut() -> Option
 pub fn built(builder: &StreamsBuilder) -> Topology {
     builder.build().unwrap_or_else(|error| panic!("the test's topology: {error}"))
 }
+
+/// Memory of a process in MiB, while it lives: `VmRSS` is what is resident, `VmHWM` the most that ever was. `process` is its
+/// id or `self`.
+pub fn memory_mib(process: &str, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib >> 10)
+}

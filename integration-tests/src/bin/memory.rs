@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use millstream::operators::topology::Topology;
 use millstream::prelude::*;
 use millstream::state::engine::{RocksSettings, RocksStorage, Storage as _};
-use millstream_integration_tests::alone::{Alone, Fed, peak_rss_mib};
+use millstream_integration_tests::alone::{Alone, Fed};
+use millstream_integration_tests::support::memory_mib;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,7 +23,7 @@ fn main() -> Result<()> {
         ["slow", bootstrap, app, folder, records] => slow(bootstrap, app, Path::new(folder), records.parse()?)?,
         _ => bail!("memory keys N, or memory slow BOOTSTRAP APP DIR N"),
     }
-    println!("peak resident MiB: {}", peak_rss_mib()?);
+    println!("peak resident MiB: {}", memory_mib("self", "VmHWM").context("the system tells no VmHWM")?);
     Ok(())
 }
 

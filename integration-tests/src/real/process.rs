@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::workload::Workload;
 use crate::proxy::Proxy;
+use crate::support::memory_mib;
 
 /// How long a clean stop may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -143,10 +144,7 @@ impl Process {
 
     /// Its resident memory in MiB, while it lives.
     pub fn resident_mib(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()?)).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kib >> 10)
+        memory_mib(&self.id()?.to_string(), "VmRSS")
     }
 }
 
