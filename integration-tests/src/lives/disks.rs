@@ -5,11 +5,11 @@ use std::ops::Bound::Unbounded;
 
 use millstream::state::engine::{Direction, Storage};
 use millstream::state::model::{Position, Timestamp};
-use millstream::state::store::{StoreId, StoreSpec, TaskStores};
+use millstream::state::store::{StoreId, StoreKind, StoreSpec, TaskStores};
 use millstream::task::TaskId;
 
 use super::APP;
-use super::checker::{NO_END, is_window, read, replay, show};
+use super::checker::{NO_END, read, replay, show, time_of};
 use super::life::Life;
 use super::workload::Table;
 
@@ -18,7 +18,9 @@ use super::workload::Table;
 /// be it: a mark can be too low by what was aborted, and another disk may be in the middle of a restoration.
 pub(super) fn check(life: &Life, specs: &[StoreSpec], store: StoreId, task: TaskId) -> Result<(), String> {
     let spec = &specs[store.0 as usize];
-    let whole = replay(life, spec, task.partition, Position::START..NO_END, Table::new());
+    let mut whole = replay(life, spec, task.partition, Position::START..NO_END, Table::new());
+    let forgotten = Forgotten::of(spec, &whole);
+    forgotten.drop_from(&mut whole);
     let mut furthest: Option<(Position, Table, String)> = None;
     let mut complete = false;
     for machine in &life.machines {
@@ -29,8 +31,10 @@ pub(super) fn check(life: &Life, specs: &[StoreSpec], store: StoreId, task: Task
         let engine = machine.storage.open(&task.to_string()).map_err(|error| error.to_string())?;
         let mut stores = TaskStores::open(specs, engine).map_err(|error| error.to_string())?;
         let Some(mark) = stores.mark(store) else { continue };
-        let dump = dump(&mut stores, spec, store)?;
-        let replayed = replay(life, spec, task.partition, mark.position..NO_END, dump.clone());
+        let mut dump = dump(&mut stores, spec, store)?;
+        forgotten.drop_from(&mut dump);
+        let mut replayed = replay(life, spec, task.partition, mark.position..NO_END, dump.clone());
+        forgotten.drop_from(&mut replayed);
         same(
             &format!("store {} of task {task} on {} at {}", spec.name, machine.name, mark.position),
             &replayed,
@@ -49,13 +53,39 @@ pub(super) fn check(life: &Life, specs: &[StoreSpec], store: StoreId, task: Task
         Some((mark, dump, name)) if cut_short => {
             let what = format!("store {} of task {task} on {name}, which was being restored, at {mark}", spec.name);
             life.trace.note(|| what.clone());
-            behind_by_its_mark(life, spec, task.partition, mark, &dump).map_err(|key| format!("{what}, {key}"))
+            behind_by_its_mark(life, (spec, &forgotten), task.partition, mark, &dump)
+                .map_err(|key| format!("{what}, {key}"))
         }
         Some((_, dump, name)) => {
             same(&format!("store {} of task {task} on {name}, as it is", spec.name), &dump, &whole)
         }
         None if whole.is_empty() || cut_short => Ok(()),
         None => Err(format!("nobody has task {task}")),
+    }
+}
+
+/// What a store forgets: in the store it may be there still or be gone, and nobody sees it; the changelog keeps it.
+struct Forgotten {
+    kind: StoreKind,
+    /// The latest time that is forgotten.
+    until: Option<i64>,
+}
+
+impl Forgotten {
+    /// By the highest time that is in the changelog.
+    fn of(spec: &StoreSpec, changelog: &Table) -> Self {
+        let kind = spec.kind;
+        let highest = changelog.keys().filter_map(|key| time_of(kind, key)).max();
+        let until = highest.zip(kind.retention()).map(|(highest, retention)| highest - retention);
+        Self { kind, until }
+    }
+
+    fn is_kept(&self, key: &[u8]) -> bool {
+        self.until.is_none_or(|until| time_of(self.kind, key).is_none_or(|time| time > until))
+    }
+
+    fn drop_from(&self, table: &mut Table) {
+        table.retain(|key, _| self.is_kept(key));
     }
 }
 
@@ -74,7 +104,7 @@ fn is_cut_short(life: &Life, task: TaskId) -> bool {
 /// taken nothing is known here; that the replay of the rest gives the right store has been compared already.
 fn behind_by_its_mark(
     life: &Life,
-    spec: &StoreSpec,
+    (spec, forgotten): (&StoreSpec, &Forgotten),
     partition: i32,
     mark: Position,
     dump: &Table,
@@ -96,7 +126,7 @@ fn behind_by_its_mark(
         .collect();
     let is_compacted = life.trace.counts().contains_key("compaction");
     let keys: BTreeSet<&[u8]> = dump.keys().map(Vec::as_slice).chain(records.iter().map(|(_, key)| *key)).collect();
-    for key in keys {
+    for key in keys.into_iter().filter(|key| forgotten.is_kept(key)) {
         let is_known = !is_compacted || records.iter().any(|(at, other)| *other == key && *at < mark);
         if is_known && !tables.iter().any(|table| table.get(key) == dump.get(key)) {
             let (found, wanted) = (show(dump.get(key).map(Vec::as_slice)), show(tables[0].get(key).map(Vec::as_slice)));
@@ -120,9 +150,13 @@ fn same(what: &str, found: &Table, wanted: &Table) -> Result<(), String> {
 
 fn dump(stores: &mut TaskStores, spec: &StoreSpec, store: StoreId) -> Result<Table, String> {
     let forward = Direction::Forward;
-    let scan = match is_window(spec.kind) {
-        true => stores.window_fetch_all(store, (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX)), forward),
-        false => stores.scan(store, (Unbounded, Unbounded), forward),
+    let (first, last) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+    let scan = match spec.kind {
+        StoreKind::Window(_) | StoreKind::TimestampedWindow(_) => {
+            stores.window_fetch_all(store, (first, last), forward)
+        }
+        StoreKind::Session(_) => stores.session_find_keys(store, (None, None), (first, last), forward),
+        _ => stores.scan(store, (Unbounded, Unbounded), forward),
     };
     let scan = scan.map_err(|error| error.to_string())?;
     let entries: Result<BTreeMap<_, _>, _> =

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use millstream::StreamsError;
 use millstream::broker::embedded::EmbeddedBroker;
 use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, Wake};
 use millstream::clock::{Clock, ManualClock, Monotonic};
@@ -11,7 +12,6 @@ use millstream::operators::topology::Topology;
 use millstream::partitioner::partition_of;
 use millstream::state::model::{Headers, TopicPartition};
 use millstream::task::Now;
-use millstream::{StreamsError, topics};
 
 use super::bugs::Bug;
 use super::checker;
@@ -20,7 +20,7 @@ use super::link::{Link, Weather};
 use super::process::{Boot, End, Machine};
 use super::scenario::Scenario;
 use super::trace::{Counts, Trace};
-use super::workload::Fuse;
+use super::workload::{Fuse, TOMBSTONE};
 use super::{APP, START, quiet_panics};
 use crate::support::plain;
 
@@ -375,7 +375,7 @@ impl Life {
         // As when a process exits: its connections are closed.
         self.broker.kill_client(&machine.name);
         if let End::Failed(error) = &end {
-            if !is_to_be_expected(error) {
+            if !is_to_be_expected(error, &self.trace.counts()) {
                 return Err(format!("{} stopped for no good reason: {error}", machine.name));
             }
             self.failures += u32::from(self.calm);
@@ -438,7 +438,7 @@ impl Life {
                 partition: partition_of(input.key.as_bytes(), self.scenario.partitions),
                 timestamp: Some(input.timestamp),
                 key: Some(input.key.as_bytes()),
-                value: Some(input.value.as_bytes()),
+                value: Some(input.value.as_bytes()).filter(|_| input.value != TOMBSTONE),
                 headers: &Headers::new(),
             };
             self.producer.produce(record).map_err(|error| error.to_string())?;
@@ -448,25 +448,26 @@ impl Life {
     }
 }
 
-/// Whether a process may stop like this, given what goes wrong in these lives.
-fn is_to_be_expected(error: &StreamsError) -> bool {
+/// Whether a process may stop like this, given what has gone wrong in this life so far: each error only after a fault that
+/// can cause it.
+fn is_to_be_expected(error: &StreamsError, faults: &Counts) -> bool {
     use millstream::worker::WorkerError;
+    let after = |kinds: &[&str]| kinds.iter().any(|kind| faults.contains_key(kind));
     match error {
-        StreamsError::Stuck { .. } | StreamsError::Topics(topics::ResolveError::Unreachable { .. }) => true,
-        StreamsError::Worker { source } => match source {
-            WorkerError::Panicked { message, .. } => message.contains(super::workload::PANIC),
-            other => {
-                // A full or read-only disk, wherever it was noticed.
-                let text = other.to_string();
-                // An owner that has missed a rebalance can find its input deleted by the next one.
-                let missed = text.contains("is not in the log") || text.contains("could not be restored: Drain");
-                missed
-                    || text.contains(super::workload::PANIC)
-                    || text.contains("no storage space")
-                    || text.contains("read-only filesystem")
-                    || text.contains("the process is dead")
-            }
-        },
+        StreamsError::Stuck { .. } => after(&["pause", "slow consumer or disk", "slow controller"]),
+        StreamsError::Worker { source } => {
+            let text = match source {
+                WorkerError::Panicked { message, .. } => message.clone(),
+                other => other.to_string(),
+            };
+            let causes = [
+                (super::workload::PANIC, "panic in user code"),
+                // Wherever it was noticed.
+                ("no storage space", "full disk"),
+                ("read-only filesystem", "disk write error"),
+            ];
+            causes.iter().any(|(words, kind)| text.contains(words) && after(&[kind]))
+        }
         _ => false,
     }
 }

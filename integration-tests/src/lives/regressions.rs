@@ -17,7 +17,7 @@ const fn life(workload: &'static str, seed: u64, found: &'static str) -> Regress
 }
 
 /// All of them.
-pub const REGRESSIONS: [Regression; 5] = [
+pub const REGRESSIONS: [Regression; 7] = [
     life(
         "windows",
         1_004_248,
@@ -31,4 +31,6 @@ pub const REGRESSIONS: [Regression; 5] = [
         5_287,
         "at least once: a delete that is in the changelog but had not been sent is not forwarded again",
     ),
+    life("orders", 100_979, "with cached tables an order kept the row of a customer that was made and soon deleted"),
+    life("sessions", 100_071, "at least once: a record that is read again makes a session that no single pass gives"),
 ];

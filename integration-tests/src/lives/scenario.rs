@@ -120,6 +120,10 @@ impl Scenario {
             session_timeout: millis(session),
             transaction_timeout: millis(dice.between(700, 3_000)),
         };
+        scenario.exactly_once |= !scenario.workload.bears_repetition();
+        let last = scenario.workload.last(scenario.partitions, count);
+        scenario.inputs.extend(last);
+        let count = scenario.inputs.len() as u64;
         scenario.timeline = scenario.events(&mut dice, calm, count);
         scenario
     }

@@ -3,8 +3,12 @@
 
 mod bank;
 mod counters;
+mod finals;
 mod join;
 mod lists;
+mod orders;
+mod pairs;
+mod sessions;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -16,6 +20,9 @@ use millstream::state::model::Timestamp;
 
 use super::dice::Dice;
 
+/// A value that is written as a delete.
+pub const TOMBSTONE: &str = "\0";
+
 /// One record that the outside world writes.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -23,7 +30,7 @@ pub struct Input {
     pub topic: &'static str,
     /// The key.
     pub key: String,
-    /// The value.
+    /// The value; [`TOMBSTONE`] is none.
     pub value: String,
     /// Its time.
     pub timestamp: Timestamp,
@@ -92,8 +99,29 @@ pub trait Workload: Send + Sync {
     /// The `index`th record to be written.
     fn input(&self, dice: &mut Dice, index: u64) -> Input;
 
-    /// What must come out of these inputs.
-    fn expect(&self, inputs: &[Input]) -> Expected;
+    /// The records that are written after `count` others, the last of all.
+    fn last(&self, _partitions: i32, _count: u64) -> Vec<Input> {
+        Vec::new()
+    }
+
+    /// Whether the result is determined as well when records can be processed more than once; if not, all lives are exactly
+    /// once.
+    fn bears_repetition(&self) -> bool {
+        true
+    }
+
+    /// What must come out of these inputs when each topic has so many partitions.
+    fn expect(&self, inputs: &[Input], partitions: i32) -> Expected;
+
+    /// What of a store's entry the model knows: by default all.
+    fn seen(&self, _store: &str, key: &[u8], value: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        (key.to_vec(), value.to_vec())
+    }
+
+    /// Whether the last update of a key is the one that the model has last.
+    fn last_counts(&self) -> bool {
+        true
+    }
 
     /// Whether the updates of a key are right, when each record counts once. `all` says that none may be missing;
     /// otherwise a record cache may have left out all but the last before a commit.
@@ -119,6 +147,10 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(lists::Lists),
         Arc::new(windows::Windows),
         Arc::new(join::Join),
+        Arc::new(pairs::Pairs),
+        Arc::new(orders::Orders),
+        Arc::new(sessions::Sessions),
+        Arc::new(finals::Finals),
     ]
 }
 
