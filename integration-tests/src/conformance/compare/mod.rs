@@ -108,25 +108,6 @@ pub(crate) fn records(run: &Run, sinks: &SinkTypes, played: &Played, order: Orde
     Ok(None)
 }
 
-/// Compares the last record of each key in each topic.
-pub(crate) fn last_records(run: &Run, sinks: &SinkTypes, played: &Played) -> Result<Option<Difference>> {
-    let last = |records: Vec<Value>| {
-        records.into_iter().map(|record| (record["key"].to_string(), record)).collect::<BTreeMap<_, _>>()
-    };
-    for (topic, expected) in expectations(run, sinks)? {
-        let is = played.written.get(&topic).into_iter().flatten();
-        let is = last(is.map(|record| show(record, expected.shape)).collect());
-        let should = last(expected.records);
-        let keys = should.keys().chain(is.keys());
-        if let Some(key) = keys.into_iter().find(|key| should.get(*key) != is.get(*key)) {
-            let show = |record: Option<&Value>| record.map_or_else(|| "no record".to_owned(), Value::to_string);
-            let place = format!("in the end, topic {topic}");
-            return Ok(Some(Difference::new(place, show(should.get(key)), show(is.get(key)))));
-        }
-    }
-    Ok(None)
-}
-
 fn error(run: &Run, played: &Played, step: usize) -> Option<Difference> {
     let should = run.error.as_ref().is_some_and(|error| error.step == step);
     let is = played.error.as_ref().filter(|(at, _)| *at == step).map(|(_, message)| message.as_str());

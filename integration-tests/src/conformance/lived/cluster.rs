@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use millstream::StreamsConfig;
-use millstream::broker::embedded::EmbeddedBroker;
+use millstream::broker::embedded::{EmbeddedBroker, LogRecord};
 use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, Producer, Wake};
 use millstream::clock::{Clock, ManualClock};
 use millstream::instance::{Instance, Parts, State, Who};
 use millstream::operators::topology::{SubTopology, TopicRef, Topology};
 use millstream::state::engine::Storage;
-use millstream::state::model::{Position, Timestamp};
+use millstream::state::model::{RawRecord, Timestamp};
 use millstream::task::Now;
 use millstream::testing::RawTestRecord;
 use millstream::worker::Step;
@@ -25,6 +25,7 @@ use millstream::worker::Step;
 use super::super::compare::{Played, Written};
 use super::super::vector::CaseFile;
 use super::offsets;
+use super::steps::{self, Logs};
 use crate::support::loader;
 
 /// How many steps an instance may take until it rests; far beyond what any vector needs.
@@ -43,10 +44,8 @@ pub(super) struct Cluster {
     storage: Arc<dyn Storage>,
     instance: Option<Instance>,
     starts: u64,
-    /// What the vector wrote, by topic, partition and offset; the rest is the application's.
-    piped: BTreeSet<(Arc<str>, i32, i64)>,
-    /// Where each partition ended after each step.
-    ends: Vec<BTreeMap<(Arc<str>, i32), Position>>,
+    /// What the vector wrote, and where each partition ended after each step; the records stay with the broker.
+    noted: Logs,
 }
 
 impl Cluster {
@@ -71,8 +70,7 @@ impl Cluster {
             storage,
             instance: None,
             starts: 0,
-            piped: BTreeSet::new(),
-            ends: Vec::new(),
+            noted: Logs::default(),
         };
         cluster.boot()?;
         Ok(cluster)
@@ -134,7 +132,7 @@ impl Cluster {
         if !self.loader.produce(out)? {
             bail!("the embedded broker took no record for {topic}");
         }
-        self.piped.insert((topic, partition, offset));
+        self.noted.piped.insert((topic, partition, offset));
         self.settle()
     }
 
@@ -151,10 +149,10 @@ impl Cluster {
         for topic in self.broker.topics() {
             for partition in 0.. {
                 let Ok(end) = self.broker.end(&topic, partition, Isolation::ReadCommitted) else { break };
-                ends.insert((topic.clone(), partition), end);
+                ends.insert((topic.clone(), partition), end.number());
             }
         }
-        self.ends.push(ends);
+        self.noted.ends.push(ends);
     }
 
     /// Stops the application as it should be stopped.
@@ -185,70 +183,37 @@ impl Cluster {
         &*self.storage
     }
 
-    /// What the application has written to a partition, in order.
-    pub(super) fn written(&self, topic: &str, partition: i32) -> Vec<Written> {
-        self.records(topic, partition).into_iter().map(|(_, record)| record).collect()
+    /// All that is in the topics.
+    pub(super) fn logs(&self) -> Logs {
+        let mut records = BTreeMap::new();
+        for topic in self.broker.topics() {
+            for partition in 0.. {
+                let Ok(read) = self.broker.read_log(&topic, partition, Isolation::ReadCommitted) else { break };
+                let shown = read.iter().map(|record| (record.offset.number(), shown(record))).collect();
+                records.insert((topic.clone(), partition), shown);
+            }
+        }
+        Logs { records, piped: self.noted.piped.clone(), ends: self.noted.ends.clone() }
     }
 
-    fn records(&self, topic: &str, partition: i32) -> Vec<(i64, Written)> {
-        let read = self.broker.read_log(topic, partition, Isolation::ReadCommitted).unwrap_or_default();
-        let own = read
-            .into_iter()
-            .filter(|record| !self.piped.contains(&(Arc::from(topic), partition, record.offset.number())));
-        let shown = own.map(|record| {
-            let headers = record.headers.iter();
-            let written = Written {
-                key: record.key.map(|key| key.to_vec()),
-                value: record.value.map(|value| value.to_vec()),
-                timestamp: Some(record.timestamp.millis()),
-                headers: headers
-                    .map(|header| (header.name.to_string(), header.value.as_ref().map(|value| value.to_vec())))
-                    .collect(),
-            };
-            (record.offset.number(), written)
-        });
-        shown.collect()
-    }
-
-    /// The offsets of all records of a partition, whoever wrote them.
-    fn offsets(&self, topic: &str, partition: i32) -> Vec<i64> {
-        let read = self.broker.read_log(topic, partition, Isolation::ReadCommitted).unwrap_or_default();
-        read.iter().map(|record| record.offset.number()).collect()
-    }
-
-    /// All that the application has written, step by step; within a step by partition.
+    /// All that the application has written, step by step.
     pub(super) fn played(&self) -> Played {
-        let mut played = Played { after: vec![BTreeMap::new(); self.ends.len()], ..Played::default() };
-        let partitions: BTreeSet<(Arc<str>, i32)> = self.ends.iter().flat_map(|ends| ends.keys().cloned()).collect();
-        let mut waiting: BTreeMap<(Arc<str>, i32), _> = BTreeMap::new();
-        let buffers = offsets::changelogs(&self.config.application_id, &self.topology);
-        for (topic, partition) in partitions {
-            let mut records = self.records(&topic, partition);
-            if buffers.iter().any(|changelog| **changelog == *topic) {
-                let offsets = &mut |topic: &Arc<str>, partition| self.offsets(topic, partition);
-                records.iter_mut().for_each(|(_, record)| offsets::translate(record, offsets));
-            }
-            waiting.insert((topic, partition), records.into_iter().peekable());
-        }
-        for (step, ends) in self.ends.iter().enumerate() {
-            for (place, records) in &mut waiting {
-                let end = ends.get(place).map_or(0, |end| end.number());
-                let written = played.written.entry(place.0.to_string()).or_default();
-                while let Some((_, record)) = records.next_if(|(offset, _)| *offset < end) {
-                    written.push(record);
-                }
-                played.after[step].insert(place.0.to_string(), written.len());
-            }
-        }
-        played.written.retain(|_, records| !records.is_empty());
-        let written = &played.written;
-        played.after.iter_mut().for_each(|after| after.retain(|topic, _| written.contains_key(topic)));
-        played
+        self.logs().played(&offsets::changelogs(&self.config.application_id, &self.topology))
     }
 }
 
+fn shown(record: &LogRecord) -> Written {
+    steps::written(&RawRecord {
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        headers: &record.headers,
+    })
+}
+
 /// The settings under which the runtime does what the driver of the reference does: a commit follows whatever was done.
-fn config(file: &CaseFile, workers: usize) -> Result<StreamsConfig> {
+pub(super) fn config(file: &CaseFile, workers: usize) -> Result<StreamsConfig> {
     let id = file.config.get("application.id").and_then(serde_json::Value::as_str);
     let id = id.ok_or_else(|| anyhow!("config has no application.id"))?;
     let mut config = StreamsConfig::new(id, "embedded").workers(workers).commit_interval(Duration::ZERO);
@@ -260,7 +225,7 @@ fn config(file: &CaseFile, workers: usize) -> Result<StreamsConfig> {
 }
 
 /// The topics that must be there before the application starts.
-fn externals(file: &CaseFile, topology: &Topology) -> BTreeSet<Arc<str>> {
+pub(super) fn externals(file: &CaseFile, topology: &Topology) -> BTreeSet<Arc<str>> {
     let mut names: BTreeSet<Arc<str>> =
         file.inputs.iter().chain(&file.sinks).map(|types| types.topic.as_str().into()).collect();
     for spec in topology.sub_topologies().iter().chain(topology.global()).map(SubTopology::spec) {

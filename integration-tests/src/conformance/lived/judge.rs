@@ -13,10 +13,11 @@ use super::super::compare::{self, Difference, Order, Played, SinkTypes};
 use super::super::typed::Type;
 use super::super::vector::{CaseFile, Run, Step};
 use super::super::{lost, play};
-use super::beyond::{self, Life, Scope};
+use super::beyond::{self, Life};
 use super::cluster::Cluster;
 use super::kept::{self, Kept};
 use super::spread;
+use super::steps::Logs;
 
 /// What came of a file.
 pub(super) struct Verdict {
@@ -33,6 +34,20 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// The case in the text of a file; `None` if it is no case, or one without a recipe.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>> {
+        let value: Value = serde_json::from_str(text).context("not JSON")?;
+        let case = value["case"].as_str().unwrap_or_default().to_owned();
+        if value.get("runs").is_none() || !cases::covers(&case) {
+            return Ok(None);
+        }
+        let file: CaseFile = serde_json::from_value(value).context("not a case file")?;
+        let types = file.sinks.iter();
+        let sinks = types.map(|sink| Ok((sink.topic.clone(), (Type::parse(&sink.key)?, Type::parse(&sink.value)?))));
+        let sinks = sinks.collect::<Result<_>>()?;
+        Ok(Some(Self { file, sinks }))
+    }
+
     pub(super) fn application_id(&self) -> &str {
         self.file.config.get("application.id").and_then(Value::as_str).unwrap_or_default()
     }
@@ -40,45 +55,57 @@ impl Case {
 
 /// Judges the text of a file; `None` if it is no case, or one without a recipe.
 pub(super) fn judge(text: &str) -> Result<Option<Verdict>> {
-    let value: Value = serde_json::from_str(text).context("not JSON")?;
-    let case = value["case"].as_str().unwrap_or_default().to_owned();
-    if value.get("runs").is_none() || !cases::covers(&case) {
-        return Ok(None);
-    }
-    let mut file: CaseFile = serde_json::from_value(value).context("not a case file")?;
-    let types = file.sinks.iter();
-    let sinks = types.map(|sink| Ok((sink.topic.clone(), (Type::parse(&sink.key)?, Type::parse(&sink.value)?))));
-    let sinks = sinks.collect::<Result<_>>()?;
-    let failing: Vec<Option<Step>> = file.runs.iter_mut().map(take_failing_step).collect();
-    let case = Case { file, sinks };
-    let mut verdict = Verdict { plays: 0, failed: Vec::new() };
-    let keeps = |run: &&Run| run.stores.values().any(|store| !store.entries.is_empty() || store.raw_hex.is_some());
-    let kept: Vec<&Run> = case.file.runs.iter().filter(keeps).collect();
-    for (run, failing) in case.file.runs.iter().zip(&failing) {
-        verdict.add(&case, run, Life::Alone, |scope| alone(&case, run, failing.as_ref(), scope));
-        verdict.add(&case, run, Life::Spread, |scope| spread::judge(&case, run, scope));
-    }
-    let (first, last) = (kept.first().or(kept.last()), case.file.runs.last());
-    if let Some(run) = first {
-        verdict.add(&case, run, Life::Stopped, |scope| stopped(&case, run, scope));
-    }
-    if let Some(run) = last {
-        verdict.add(&case, run, Life::Emptied, |scope| emptied(&case, run, scope));
-    }
-    Ok(Some(verdict))
+    let Some(mut case) = Case::parse(text)? else { return Ok(None) };
+    let failing: Vec<Option<Step>> = case.file.runs.iter_mut().map(take_failing_step).collect();
+    Ok(Some(Verdict::of(&case, &failing)))
 }
 
+/// Runs with what came of them.
+type Plays<'a> = Vec<(&'a Run, Result<Option<Difference>>)>;
+
 impl Verdict {
-    fn add(&mut self, case: &Case, run: &Run, life: Life, play: impl FnOnce(Scope) -> Result<Option<Difference>>) {
-        let scope = beyond::scope(&case.file.case, life);
-        if scope == Scope::Nothing {
-            return;
+    fn of(case: &Case, failing: &[Option<Step>]) -> Self {
+        let runs = &case.file.runs;
+        let keeps = |run: &&Run| run.stores.values().any(|store| !store.entries.is_empty() || store.raw_hex.is_some());
+        let (first, last) = (runs.iter().find(keeps), runs.last());
+        let plays = 2 * runs.len() + usize::from(first.is_some()) + usize::from(last.is_some());
+        let mut verdict = Self { plays, failed: Vec::new() };
+        let name = &case.file.case;
+        let alone = runs.iter().zip(failing).map(|(run, failing)| (run, alone(case, run, failing.as_ref())));
+        verdict.add("Alone", beyond::excepted(name, Life::Alone), alone.collect());
+
+        let (mut as_driven, mut as_recorded) = (Plays::new(), Plays::new());
+        for run in runs {
+            match spread::judge(case, run) {
+                Ok(found) => {
+                    as_driven.push((run, Ok(found.from_driver)));
+                    as_recorded.push((run, Ok(found.from_vector)));
+                }
+                Err(error) => as_driven.push((run, Err(error))),
+            }
         }
-        self.plays += 1;
-        match play(scope) {
-            Ok(None) => {}
-            Ok(Some(difference)) => self.failed.push(format!("{life:?}, run {}, {difference}", run.label())),
-            Err(error) => self.failed.push(format!("{life:?}, run {}: {error:#}", run.label())),
+        verdict.add("Spread", beyond::excepted(name, Life::Spread), as_driven);
+        verdict.add("Spread, against the vector of one partition", beyond::otherwise(name), as_recorded);
+
+        let stopped = first.map(|run| (run, stopped(case, run)));
+        verdict.add("Stopped", beyond::excepted(name, Life::Stopped), stopped.into_iter().collect());
+        let emptied = last.map(|run| (run, emptied(case, run)));
+        verdict.add("Emptied", beyond::excepted(name, Life::Emptied), emptied.into_iter().collect());
+        verdict
+    }
+
+    /// Takes in what came of runs that were played in one way. What is excepted has to differ in one of them at least.
+    fn add(&mut self, how: &str, excepted: bool, plays: Plays<'_>) {
+        let differing = plays.iter().filter_map(|(run, outcome)| match outcome {
+            Ok(None) => None,
+            Ok(Some(difference)) => Some(format!("{how}, run {}, {difference}", run.label())),
+            Err(error) => Some(format!("{how}, run {}: {error:#}", run.label())),
+        });
+        let differing: Vec<String> = differing.collect();
+        if !excepted {
+            self.failed.extend(differing);
+        } else if differing.is_empty() && !plays.is_empty() {
+            self.failed.push(format!("{how}: it is listed as an exception, but no run differs"));
         }
     }
 }
@@ -91,7 +118,7 @@ fn take_failing_step(run: &mut Run) -> Option<Step> {
     run.steps.pop()
 }
 
-fn alone(case: &Case, run: &Run, failing: Option<&Step>, scope: Scope) -> Result<Option<Difference>> {
+fn alone(case: &Case, run: &Run, failing: Option<&Step>) -> Result<Option<Difference>> {
     let (journal, driven) = (Journal::default(), driven(case, run)?);
     let topology = cases::build(&case.file, &journal)?;
     let storage = Arc::new(MemoryStorage::new());
@@ -109,23 +136,23 @@ fn alone(case: &Case, run: &Run, failing: Option<&Step>, scope: Scope) -> Result
         if after.clone().unwrap_or_default() != played.after.last().cloned().unwrap_or_default() {
             return Ok(Some(Difference::new("the step that fails", "nothing is committed", format!("{after:?}"))));
         }
-        return compare_records(case, run, &topology, played, scope);
+        return compare_records(case, run, &topology, played);
     }
     let side_effects = journal.take();
     if let Some(should) = run.side_effects.as_ref().filter(|should| **should != side_effects) {
         return Ok(Some(Difference::new("side effects", format!("{should:?}"), format!("{side_effects:?}"))));
     }
-    finish(case, run, (&topology, &mut cluster, &driven), scope)
+    finish(case, run, (&topology, &mut cluster, &driven))
 }
 
-fn stopped(case: &Case, run: &Run, scope: Scope) -> Result<Option<Difference>> {
+fn stopped(case: &Case, run: &Run) -> Result<Option<Difference>> {
     let root = tempfile::tempdir().context("making a directory for RocksDB")?;
     let storage = Arc::new(RocksStorage::new(root.path(), &RocksSettings::default()));
-    interrupted(case, run, (storage, None), scope)
+    interrupted(case, run, (storage, None))
 }
 
-fn emptied(case: &Case, run: &Run, scope: Scope) -> Result<Option<Difference>> {
-    interrupted(case, run, (Arc::new(MemoryStorage::new()), Some(Arc::new(MemoryStorage::new()))), scope)
+fn emptied(case: &Case, run: &Run) -> Result<Option<Difference>> {
+    interrupted(case, run, (Arc::new(MemoryStorage::new()), Some(Arc::new(MemoryStorage::new()))))
 }
 
 /// Plays a run with a stop half-way, after which the application may find another disk.
@@ -133,7 +160,6 @@ fn interrupted(
     case: &Case,
     run: &Run,
     (disk, other): (Arc<dyn Storage>, Option<Arc<dyn Storage>>),
-    scope: Scope,
 ) -> Result<Option<Difference>> {
     let driven = driven(case, run)?;
     let topology = cases::build(&case.file, &Journal::default())?;
@@ -146,7 +172,7 @@ fn interrupted(
     for step in after {
         take(case, &mut cluster, step, 1)?;
     }
-    finish(case, run, (&topology, &mut cluster, &driven), scope)
+    finish(case, run, (&topology, &mut cluster, &driven))
 }
 
 /// Takes one step.
@@ -166,13 +192,12 @@ fn finish(
     case: &Case,
     run: &Run,
     (topology, cluster, driven): (&Topology, &mut Cluster, &Kept),
-    scope: Scope,
 ) -> Result<Option<Difference>> {
     if let Some(error) = cluster.error() {
         return Ok(Some(Difference::new("the instance", "no error", error)));
     }
     cluster.stop()?;
-    if let Some(difference) = compare_records(case, run, topology, cluster.played(), scope)? {
+    if let Some(difference) = compare_records(case, run, topology, cluster.played())? {
         return Ok(Some(difference));
     }
     Ok(kept::differ(driven, &left(case, topology, cluster)?))
@@ -180,9 +205,14 @@ fn finish(
 
 /// What an application that has stopped leaves in its stores.
 pub(super) fn left(case: &Case, topology: &Topology, cluster: &Cluster) -> Result<Kept> {
+    kept_in(case, topology, cluster.storage(), &cluster.logs())
+}
+
+/// What is in the stores of an application that has left these logs.
+pub(super) fn kept_in(case: &Case, topology: &Topology, storage: &dyn Storage, logs: &Logs) -> Result<Kept> {
     let logged =
-        |store: &str, partition| cluster.written(&format!("{}-{store}-changelog", case.application_id()), partition);
-    kept::stores(topology, cluster.storage(), &logged)
+        |store: &str, partition| logs.written(&format!("{}-{store}-changelog", case.application_id()), partition);
+    kept::stores(topology, storage, &logged)
 }
 
 /// What the test driver leaves in its stores after the same run.
@@ -194,12 +224,12 @@ pub(super) fn driven(case: &Case, run: &Run) -> Result<Kept> {
     spread::kept(case, &topology, driver, &storage)
 }
 
-fn compare_records(
+/// The first difference between what a run must write and what was written.
+pub(super) fn compare_records(
     case: &Case,
     run: &Run,
     topology: &Topology,
     mut played: Played,
-    scope: Scope,
 ) -> Result<Option<Difference>> {
     // A record without a time gets the broker's.
     let timeless = run.internal.iter().filter(|(_, records)| records.iter().any(|record| record.timestamp.is_none()));
@@ -213,9 +243,6 @@ fn compare_records(
         && compare::records(run, &case.sinks, &rest, Order::Exact)?.is_none()
     {
         return Ok(None);
-    }
-    if scope == Scope::Last {
-        return compare::last_records(run, &case.sinks, &played);
     }
     Ok(Some(difference))
 }

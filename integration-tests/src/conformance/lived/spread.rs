@@ -3,7 +3,7 @@
 //!
 //! What else decides is the stream time of a task, which other keys move: it says which record is late, which window
 //! closes, which version has expired, when a stream-time timer rings. A task with fewer keys sees less of it. Nor does a
-//! vector say what stores and processors do that tasks have each for themselves. Such cases are in [`beyond::OTHERWISE`] and are
+//! vector say what stores and processors do that tasks have each for themselves. Such cases are in `beyond::OTHERWISE` and are
 //! compared with the test driver only, in which each task has its own stream time and its own stores too. The order of
 //! several keys is not compared: tasks run side by side. Records without a key count as one key.
 
@@ -22,7 +22,6 @@ use super::super::cases::{self, Journal};
 use super::super::compare::{self, Difference, Order, Played, Shape, Written};
 use super::super::play;
 use super::super::vector::{Run, Step};
-use super::beyond::{self, Scope};
 use super::cluster::Cluster;
 use super::judge::{Case, blank_times, left, take};
 use super::kept::{self, Kept};
@@ -35,7 +34,20 @@ pub(super) fn partition(record: &RawTestRecord, partitions: i32) -> i32 {
     record.key.as_ref().map_or(0, |key| partition_of(key, partitions))
 }
 
-pub(super) fn judge(case: &Case, run: &Run, scope: Scope) -> Result<Option<Difference>> {
+/// What differs in a run.
+pub(super) struct Found {
+    pub(super) from_driver: Option<Difference>,
+    /// Only sought where nothing differs from the driver.
+    pub(super) from_vector: Option<Difference>,
+}
+
+impl Found {
+    fn from_driver(difference: Difference) -> Self {
+        Self { from_driver: Some(difference), from_vector: None }
+    }
+}
+
+pub(super) fn judge(case: &Case, run: &Run) -> Result<Found> {
     let (mut should, kept_should) = driven(case, run)?;
     let topology = cases::build(&case.file, &Journal::default())?;
     let storage = Arc::new(MemoryStorage::new());
@@ -44,7 +56,7 @@ pub(super) fn judge(case: &Case, run: &Run, scope: Scope) -> Result<Option<Diffe
         take(case, &mut cluster, step, PARTITIONS)?;
     }
     if let Some(error) = cluster.error() {
-        return Ok(Some(Difference::new("the instance", "no error", error)));
+        return Ok(Found::from_driver(Difference::new("the instance", "no error", error)));
     }
     cluster.stop()?;
     let mut is = cluster.played();
@@ -53,28 +65,21 @@ pub(super) fn judge(case: &Case, run: &Run, scope: Scope) -> Result<Option<Diffe
     let timeless: BTreeSet<String> = timeless.map(|(topic, _)| topic.clone()).collect();
     blank_times(&mut is, &timeless);
     blank_times(&mut should, &timeless);
-    if let Some(difference) = differ(run, &should, &is, scope) {
-        return Ok(Some(difference));
+    if let Some(difference) = differ(run, &should, &is) {
+        return Ok(Found::from_driver(difference));
     }
     if let Some(difference) = kept::differ(&kept_should, &kept) {
-        return Ok(Some(difference));
+        return Ok(Found::from_driver(difference));
     }
-    if beyond::otherwise(&case.file.case) || scope != Scope::All {
-        return Ok(None);
-    }
-    as_with_one_partition(case, run, &is, &kept)
+    Ok(Found { from_vector: as_with_one_partition(case, run, &is, &kept)?, from_driver: None })
 }
 
 /// Compares records with the vector, and the stores of all tasks together with those of one.
 fn as_with_one_partition(case: &Case, run: &Run, is: &Played, kept: &Kept) -> Result<Option<Difference>> {
-    let difference = match compare::records(run, &case.sinks, is, Order::PerKey)? {
-        Some(difference) => Some(difference),
-        None => kept::differ_together(&super::judge::driven(case, run)?, kept),
-    };
-    Ok(difference.map(|difference| Difference {
-        place: format!("against the vector of one partition, {}", difference.place),
-        ..difference
-    }))
+    match compare::records(run, &case.sinks, is, Order::PerKey)? {
+        Some(difference) => Ok(Some(difference)),
+        None => Ok(kept::differ_together(&super::judge::driven(case, run)?, kept)),
+    }
 }
 
 /// What the test driver with as many partitions writes and keeps.
@@ -136,20 +141,8 @@ pub(super) fn kept(
 }
 
 /// The first difference in the records of a key in a topic, step by step or in the end.
-fn differ(run: &Run, should: &Played, is: &Played, scope: Scope) -> Option<Difference> {
+fn differ(run: &Run, should: &Played, is: &Played) -> Option<Difference> {
     let topics: BTreeSet<&String> = should.written.keys().chain(is.written.keys()).collect();
-    if scope == Scope::Last {
-        let last = |played: &Played, topic: &String| {
-            let records = played.written.get(topic).into_iter().flatten();
-            records.map(|record| (record.key.clone(), record.clone())).collect::<BTreeMap<_, _>>()
-        };
-        return topics.into_iter().find_map(|topic| {
-            let (should, is) = (last(should, topic), last(is, topic));
-            let should: Vec<Written> = should.into_values().collect();
-            let is: Vec<Written> = is.into_values().collect();
-            first(&should.iter().collect::<Vec<_>>(), &is.iter().collect::<Vec<_>>(), &format!("in the end, {topic}"))
-        });
-    }
     for step in 0..run.steps.len() {
         for topic in &topics {
             let of = |played| {
