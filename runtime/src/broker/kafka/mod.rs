@@ -12,6 +12,8 @@
 //! - Any poll of any queue of a client counts as progress for `max.poll.interval.ms`. The membership thread polls all the
 //!   time, so librdkafka's own check never strikes: who wants to notice a stuck worker needs a watchdog of their own.
 //! - A record with the timestamp 0 is sent with the timestamp 1: librdkafka takes 0 for «now».
+//! - Some calls write references on the client's partitions into the list that they are given. A client that is destroyed
+//!   waits for them to go, for ever: such a list is dropped before what may be the last to hold the client.
 //! - Every queue of a partition holds up to its bound in bytes, and one fetch response more.
 
 mod admin;

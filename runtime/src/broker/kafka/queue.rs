@@ -44,14 +44,17 @@ pub(super) trait Tenure: Send {
 
 /// The queue of one partition.
 pub(super) struct KafkaQueue {
-    queue: Queue,
-    partition: TopicPartition,
-    /// The partition's name for C, and as a list of one.
-    name: CString,
+    // Both before the queue, which may be the last to hold the client: calls write a reference on the client's partition
+    // into the list that they are given, and a client waits for ever for such references to go when it is destroyed.
+    /// The partition, as a list of one.
     list: TopicPartitionList,
-    tenure: Box<dyn Tenure>,
     /// For readers of committed records.
     stable: Option<EndOfStable>,
+    queue: Queue,
+    partition: TopicPartition,
+    /// The partition's name for C.
+    name: CString,
+    tenure: Box<dyn Tenure>,
     position: Position,
     /// Paused since the assignment: the first seek lets it go.
     idle: bool,

@@ -181,15 +181,8 @@ impl Life {
     /// Stops the application as it should be stopped; answers what it has left in its topics.
     pub(super) fn stop(mut self) -> Result<Logs> {
         self.instance.shut_down();
-        let stopped = self.until("the instance has stopped", |life| Ok(life.instance.state() == State::NotRunning));
-        match stopped {
-            Ok(()) => Ok(std::mem::take(&mut self.logs)),
-            Err(error) => {
-                // It ends with the process: dropped, it would wait for its client for ever.
-                std::mem::forget(self);
-                Err(error)
-            }
-        }
+        self.until("the instance has stopped", |life| Ok(life.instance.state() == State::NotRunning))?;
+        Ok(std::mem::take(&mut self.logs))
     }
 }
 
