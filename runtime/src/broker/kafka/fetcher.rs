@@ -7,8 +7,10 @@ use std::time::Duration;
 use millstream_state::model::{Position, TopicPartition};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::errors::Failure;
+use super::native::StableEnd;
 use super::queue::{KafkaQueue, Tenure};
 use super::{Consuming, KafkaSettings, config, native, offsets};
 use crate::broker::{BrokerError, ErrorClass, Fetcher, Isolation, PartitionQueue, Wake};
@@ -18,13 +20,15 @@ pub(super) struct KafkaFetcher {
     consumer: Arc<native::Consumer>,
     isolation: Isolation,
     assigned: HashSet<TopicPartition>,
-    /// Topics whose leaders were asked for; `None` once no broker answered: waiting for each topic would add up.
-    asked: Option<HashSet<String>>,
+    /// Topics whose leaders were asked for.
+    asked: HashSet<Arc<str>>,
+    /// The questions that are not answered yet.
+    questions: Vec<StableEnd>,
     wake: Wake,
 }
 
-/// How long a topic's leaders are waited for at most.
-const MEETING: Duration = Duration::from_millis(500);
+/// How long a topic's leaders are asked for.
+const MEETING: Duration = Duration::from_secs(10);
 
 struct UntilUnassigned(Isolation);
 
@@ -53,19 +57,21 @@ impl KafkaFetcher {
             consumer: Arc::new(consumer),
             isolation,
             assigned: HashSet::new(),
-            asked: Some(HashSet::new()),
+            asked: HashSet::new(),
+            questions: Vec::new(),
             wake,
         })
     }
 
-    /// Lets the client ask who leads a topic. It would do so by itself, but only when its timer of a second goes off.
-    fn meet_leaders(&mut self, topic: &str) {
-        if !self.asked.as_mut().is_some_and(|asked| asked.insert(topic.to_owned())) {
-            return;
-        }
-        if let Err(error) = self.consumer.client().fetch_metadata(Some(topic), MEETING) {
-            tracing::debug!(topic, %error, "the leaders are not known yet");
-            self.asked = None;
+    /// Lets the client ask who leads a topic. It would do so by itself, but only when its timer of a second goes off. A question
+    /// that only the leader can answer makes it look for that at once; what the answer says is of no interest.
+    fn meet_leaders(&mut self, partition: &TopicPartition) {
+        self.questions.retain(|question| question.poll().is_none());
+        if self.asked.insert(partition.topic.clone()) {
+            let mut end = TopicPartitionList::with_capacity(1);
+            if end.add_partition_offset(&partition.topic, partition.partition, Offset::End).is_ok() {
+                self.questions.extend(StableEnd::ask(&self.consumer, &end, MEETING));
+            }
         }
     }
 }
@@ -76,7 +82,6 @@ impl Fetcher for KafkaFetcher {
         if self.assigned.contains(partition) {
             return Err(BrokerError::new(ErrorClass::Fatal, call(), "the partition is assigned already"));
         }
-        self.meet_leaders(&partition.topic);
         let queue = KafkaQueue::detach(
             &self.consumer,
             partition.clone(),
@@ -88,6 +93,8 @@ impl Fetcher for KafkaFetcher {
             .and_then(|list| self.consumer.incremental_assign(&list))
             .map_err(|error| Failure::from(error).error(call()))?;
         self.assigned.insert(partition.clone());
+        // Now that the client knows of the partition, so that it begins as soon as it knows the leader.
+        self.meet_leaders(partition);
         Ok(Box::new(queue.started_at(from)))
     }
 
