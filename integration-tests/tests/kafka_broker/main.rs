@@ -3,6 +3,7 @@
 //! Needs `MILLSTREAM_TEST_BOOTSTRAP`, as `scripts/kafka.sh start` prints it; without it the tests say that they were not run.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests against a real broker take real time")]
 
+mod astray;
 mod fetching;
 mod leaving;
 mod other_program;
