@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::broker::{
-    Broker, BrokerError, ErrorClass, Isolation, NewTopic, OutRecord, PartitionQueue, Producer, Ticket, Wake,
+    Broker, BrokerError, ErrorClass, Isolation, MemberEvent, MemberSettings, NewTopic, OutRecord, PartitionQueue,
+    Producer, Ticket, Wake,
 };
 use millstream::state::model::{Headers, Position, TopicPartition};
 use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
@@ -153,5 +154,60 @@ fn the_ends_of_a_topic_are_asked_for_until_there_is_an_answer() {
             assert_eq!(ends.unwrap(), [Position::START], "{fault:?}");
             assert_eq!(scene.proxy.rules().total(), before + 1, "{fault:?}");
         }
+    }
+}
+
+/// Lost once: up to a second of each start. A partition is paused until its task is restored, and librdkafka's thread that
+/// fetches sleeps for a second over such a one; that it is resumed does not wake it.
+///
+/// The clock is the members' heartbeat, three a second at most: most members have their first record before the next one.
+#[test]
+fn a_member_fetches_as_soon_as_a_partition_is_let_go() {
+    let Some(scene) = scene("let-go") else { return };
+    let mut producer = scene.producer(&scene.direct);
+    scene.send(&mut *producer, &["a", "b"]).unwrap();
+    for from in [0, 1] {
+        let before_a_heartbeat = (0..8).filter(|round| scene.has_a_record_before_a_heartbeat(from, *round)).count();
+        assert!(before_a_heartbeat >= 4, "from offset {from}: only {before_a_heartbeat} of 8");
+    }
+}
+
+impl Scene {
+    /// Whether a new member's first record, from this offset, is there before its next heartbeat.
+    fn has_a_record_before_a_heartbeat(&self, from: i64, round: usize) -> bool {
+        let settings = MemberSettings {
+            client_id: "member".to_owned(),
+            group: format!("{}-{from}-{round}", self.topic),
+            instance_id: None,
+            topics: vec![self.topic.clone()],
+            session_timeout: Duration::from_secs(1),
+            max_poll_interval: Duration::from_secs(10),
+            queued_bytes: 1 << 20,
+        };
+        let heartbeats = || self.proxy.rules().seen(Api::Heartbeat);
+        let mut member = self.through.member(settings, Wake::nobody()).unwrap();
+        let mut assigned = until("an assignment", || match member.poll()? {
+            MemberEvent::Assigned(assigned) => Some(assigned),
+            _ => panic!("a member alone in its group lost its partition"),
+        });
+        // As while a task is restored: the fetching thread lies down, and there is time until the next heartbeat.
+        let first = heartbeats();
+        until("a heartbeat", || (heartbeats() > first).then_some(()));
+        let queue = &mut assigned.partitions[0].queue;
+        let before = heartbeats();
+        queue.seek(Position::new(from)).unwrap();
+        let record = until("a record", || queue.drain(10).unwrap());
+        assert_eq!(record.get(0).offset.number(), from);
+        let soon = heartbeats() == before;
+        drop(record);
+        let mut left = member.leave();
+        until("its leave", || {
+            if matches!(member.poll(), Some(MemberEvent::Revoking)) {
+                member.acknowledge();
+            }
+            left.poll()
+        })
+        .unwrap();
+        soon
     }
 }

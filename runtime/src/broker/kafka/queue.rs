@@ -212,6 +212,18 @@ impl KafkaQueue {
         }
     }
 
+    /// Lets the client begin with what was resumed just now. Its thread that fetches sleeps for up to a second over a
+    /// partition that is paused, and a resumption does not wake it. A seek does, but not one to offset 0; hence another one
+    /// before it, which is not waited for, so that both are done at once. A fetch that slips in between has no effect: its
+    /// records are dropped, and if there is no offset 1, it begins with the first.
+    fn begin_at(&self, to: Position) -> Result<(), Failure> {
+        if to == Position::START {
+            let elsewhere = offsets::single(&self.partition, Position::new(1))?;
+            self.consumer().seek_partitions(elsewhere, Duration::ZERO)?;
+        }
+        seek_until_started(self.consumer(), || offsets::single(&self.partition, to))
+    }
+
     fn pending_error(&mut self) -> Option<BrokerError> {
         if !self.tenure.is_current() {
             return Some(BrokerError::new(ErrorClass::MemberFenced, self.call(), "the partition is no longer ours"));
@@ -252,6 +264,7 @@ impl PartitionQueue for KafkaQueue {
             .map_err(|failure| failure.error(call()))?;
         if self.idle {
             self.consumer().resume(&self.list).map_err(|error| Failure::from(error).error(call()))?;
+            self.begin_at(to).map_err(|failure| failure.error(call()))?;
             self.idle = false;
         }
         self.position = to;
