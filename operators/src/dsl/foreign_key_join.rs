@@ -15,6 +15,7 @@ use super::table_joined::{KeyPartitioner, TableJoined};
 use crate::foreign_key::{Response, Subscription, response, subscription};
 use crate::ops::foreign_key::{Answer, Join, KeySerdes, Notify, Receive, Resolve, Subscribe, SubscribeSettings};
 use crate::ops::inlet::{InletSettings, TimeSource};
+use crate::ops::lookup::Sees;
 use crate::ops::outlet::{Outlet, OutletSettings};
 use crate::push::{Children, Next, NextApply};
 use crate::topology::graph::{Graph, Kind, NodeId, Shared};
@@ -282,7 +283,7 @@ impl<K: DefaultSerde + Clone, V: DefaultSerde> KTable<K, V> {
         answered.add(
             node,
             Arc::new(move |chain| {
-                let rows = rows.lookup(chain, &name);
+                let rows = rows.lookup(chain, &name, Sees::HandedOn);
                 let down = Children::new(below.build(chain));
                 let resolve = Resolve::new((name.clone(), value.clone()), rows, join.clone(), down);
                 Rc::new(RefCell::new(resolve)) as Next<K, Response<W>>
@@ -349,7 +350,7 @@ fn answers<K: Clone + 'static, V: 'static, F: 'static, W: Clone + 'static>(
     received.add(
         answer,
         Arc::new(move |chain| {
-            let foreign = foreign.lookup(chain, &name);
+            let foreign = foreign.lookup(chain, &name, Sees::HandedOn);
             let node = Answer::new(foreign, Children::new(below.build(chain)));
             Rc::new(RefCell::new(node)) as Next<Option<F>, Subscription<K>>
         }),

@@ -14,6 +14,7 @@ use super::table::KTable;
 use super::time_windows::millis;
 use crate::error::BuildError;
 use crate::ops::grace_join::{GraceJoin, Held, HoldSettings};
+use crate::ops::lookup::Sees;
 use crate::ops::stream_table_join::{StreamTableJoin, StreamTableSettings};
 use crate::push::{Children, Next};
 use crate::topology::chain::ChainBuilder;
@@ -148,7 +149,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         let (below, view) = (port.clone(), table.view.clone());
         let make = move |chain: &mut ChainBuilder<'_>| {
             let down = Children::new(below.build(chain));
-            StreamTableJoin::new(settings.clone(), view.lookup(chain, &settings.node), down)
+            StreamTableJoin::new(settings.clone(), view.lookup(chain, &settings.node, Sees::Newest), down)
         };
         match hold {
             None => stream.below(node, make),

@@ -13,7 +13,7 @@ use super::suppressed::{Suppressed, Until};
 use super::table::KTable;
 use super::view::{View, Viewed};
 use crate::error::BuildError;
-use crate::ops::lookup::Lookup;
+use crate::ops::lookup::{Lookup, Sees};
 use crate::ops::suppress::{Suppress, SuppressLookup, SuppressSettings};
 use crate::push::{NextApply, TableChildren};
 use crate::topology::chain::ChainBuilder;
@@ -151,9 +151,9 @@ impl<K: 'static, V: 'static> Viewed<K, V> for SuppressView<K, V> {
         stores
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, V>> {
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, V>> {
         let (id, _) = chain.store(&self.store);
-        let above = self.above.lookup(chain, node);
+        let above = self.above.lookup(chain, node, sees);
         Box::new(SuppressLookup::new(node.clone(), id, (self.key.clone(), self.value.clone()), above))
     }
 }

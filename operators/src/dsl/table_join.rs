@@ -13,6 +13,7 @@ use super::old_values::OldValues;
 use super::serdes::{Serdes, required};
 use super::table::KTable;
 use super::view::View;
+use crate::ops::lookup::Sees;
 use crate::ops::table_join::{Needs, SideShows, TableJoinSide, TableMerge};
 use crate::push::{NextApply, TableChildren};
 use crate::topology::graph::{Graph, JoinSide, Kind, NodeId, TableJoin};
@@ -104,8 +105,8 @@ joins! {
     /// that are read from a topic and not kept yet are kept in a store from now on, because the other one looks into
     /// them. Both topics must have equally many partitions.
     ///
-    /// With a record cache, a row that both tables lose between two commits stays in the result until both have it again, as
-    /// in Kafka Streams: each side sees that the other has nothing any more. A left or an outer join has no such rows.
+    /// With a record cache, each table is joined with the rows of the other one that have been handed on; what is held back
+    /// joins when it is. So the result is exact, also where rows come and go between two commits.
     ///
     /// ```
     /// # use millstream_operators::dsl::StreamsBuilder;
@@ -251,7 +252,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
             node,
             Arc::new(move |chain| {
                 let shows = SideShows { needs, old: asked.asked(), versions };
-                let (merge, looks, join) = (into(chain), looks.lookup(chain, &this), join.clone());
+                let (merge, looks, join) = (into(chain), looks.lookup(chain, &this, Sees::HandedOn), join.clone());
                 let side = TableJoinSide::new(looks, move |x: Option<&V>, y: Option<&W>| join(x, y), shows, merge);
                 Rc::new(RefCell::new(side)) as NextApply<K, V>
             }),
@@ -262,7 +263,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
             node,
             Arc::new(move |chain| {
                 let shows = SideShows { needs, old: old.asked(), versions };
-                let (into, looks, join) = (merge(chain), looks.lookup(chain, &that), joiner.clone());
+                let (into, looks, join) = (merge(chain), looks.lookup(chain, &that, Sees::HandedOn), joiner.clone());
                 let side = TableJoinSide::new(looks, move |y: Option<&W>, x: Option<&V>| join(x, y), shows, into);
                 Rc::new(RefCell::new(side)) as NextApply<K, W>
             }),

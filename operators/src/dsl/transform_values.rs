@@ -11,7 +11,7 @@ use super::old_values::OldValues;
 use super::serdes::{Serdes, required};
 use super::table::KTable;
 use super::view::{View, Viewed};
-use crate::ops::lookup::Lookup;
+use crate::ops::lookup::{Lookup, Sees};
 use crate::ops::transform_values::{TransformLookup, TransformValues};
 use crate::processor::{ConnectStores, Opener, ValueTransformer};
 use crate::push::{NextApply, TableChildren};
@@ -151,8 +151,8 @@ where
         self.above.require(graph)
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, U>> {
-        let above = self.above.lookup(chain, node);
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, U>> {
+        let above = self.above.lookup(chain, node, sees);
         Box::new(TransformLookup::new(self.name.clone(), above, (self.make)(chain)))
     }
 }

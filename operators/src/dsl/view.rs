@@ -7,7 +7,7 @@ use millstream_state::model::Windowed;
 use millstream_state::serdes::SerdeRef;
 
 use crate::error::BuildError;
-use crate::ops::lookup::{Computed, Lookup, SessionLookup, StoreLookup, WindowLookup};
+use crate::ops::lookup::{Computed, Lookup, Sees, SessionLookup, StoreLookup, WindowLookup};
 use crate::topology::chain::ChainBuilder;
 use crate::topology::graph::{Graph, Keep, NodeId};
 
@@ -26,7 +26,7 @@ pub(crate) trait Viewed<K, V>: Any + Send + Sync {
     fn require(&self, graph: &mut Graph) -> Vec<Arc<str>>;
 
     /// What looks, on behalf of the node of this name.
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, V>>;
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, V>>;
 }
 
 impl<K: 'static, V: 'static> View<K, V> {
@@ -60,8 +60,8 @@ impl<K: 'static, V: 'static> View<K, V> {
     }
 
     /// What looks, on behalf of the node of this name.
-    pub(crate) fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, V>> {
-        self.0.lookup(chain, node)
+    pub(crate) fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, V>> {
+        self.0.lookup(chain, node, sees)
     }
 
     /// The table's own store, if it is one of this kind.
@@ -87,9 +87,9 @@ impl<K: 'static, V: 'static> Viewed<K, V> for Stored<K, V> {
         vec![self.store.clone()]
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, V>> {
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, V>> {
         let store = chain.key_value(&self.store, &self.key, &self.value);
-        Box::new(StoreLookup::new(node.clone(), store))
+        Box::new(StoreLookup::new(node.clone(), store, sees))
     }
 }
 
@@ -112,9 +112,9 @@ impl<K: 'static, V: 'static> Viewed<Windowed<K>, V> for StoredWindows<K, V> {
         vec![self.store.clone()]
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<Windowed<K>, V>> {
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<Windowed<K>, V>> {
         let store = chain.window_store(&self.store, &self.key, &self.value);
-        Box::new(WindowLookup::new(node.clone(), store))
+        Box::new(WindowLookup::new(node.clone(), store, sees))
     }
 }
 
@@ -137,9 +137,9 @@ impl<K: 'static, V: 'static> Viewed<Windowed<K>, V> for StoredSessions<K, V> {
         vec![self.store.clone()]
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<Windowed<K>, V>> {
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<Windowed<K>, V>> {
         let store = chain.session_store(&self.store, &self.key, &self.value);
-        Box::new(SessionLookup::new(node.clone(), store))
+        Box::new(SessionLookup::new(node.clone(), store, sees))
     }
 }
 
@@ -159,8 +159,8 @@ where
         self.above.require(graph)
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, U>> {
-        Box::new(Computed::new(self.above.lookup(chain, node), self.compute.clone()))
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, U>> {
+        Box::new(Computed::new(self.above.lookup(chain, node, sees), self.compute.clone()))
     }
 }
 
@@ -174,7 +174,7 @@ impl<K: 'static, V: 'static> Viewed<K, V> for Hidden {
         Vec::new()
     }
 
-    fn lookup(&self, _chain: &mut ChainBuilder<'_>, _node: &Arc<str>) -> Box<dyn Lookup<K, V>> {
+    fn lookup(&self, _chain: &mut ChainBuilder<'_>, _node: &Arc<str>, _sees: Sees) -> Box<dyn Lookup<K, V>> {
         Box::new(Nothing)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::view::{View, Viewed};
-use crate::ops::lookup::Lookup;
+use crate::ops::lookup::{Lookup, Sees};
 use crate::ops::table_join::{Needs, TableJoinLookup};
 use crate::topology::chain::ChainBuilder;
 use crate::topology::graph::Graph;
@@ -45,8 +45,8 @@ where
         stores
     }
 
-    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>) -> Box<dyn Lookup<K, U>> {
-        let (left, right) = (self.left.lookup(chain, node), self.right.lookup(chain, node));
+    fn lookup(&self, chain: &mut ChainBuilder<'_>, node: &Arc<str>, sees: Sees) -> Box<dyn Lookup<K, U>> {
+        let (left, right) = (self.left.lookup(chain, node, sees), self.right.lookup(chain, node, sees));
         Box::new(TableJoinLookup::new(left, right, self.needs, self.join.clone()))
     }
 }

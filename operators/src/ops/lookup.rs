@@ -21,6 +21,18 @@ use crate::error::ProcessError;
 /// Sees the value of a key, or that there is none.
 pub(crate) type Seen<'a, V> = &'a mut dyn FnMut(Option<Stamped<&V>>);
 
+/// Which value of a table a look shows while its record cache holds an update back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sees {
+    /// The newest one: what a stream is joined with.
+    Newest,
+    /// The one that those below the table have been told of: what another table is joined with. Each change of either side
+    /// then meets what the join knows of the other one, so that a result is replaced exactly once by what follows from the
+    /// next change. Joined with a row that is held back, a result would stay if that row is deleted before anybody
+    /// is told of it.
+    HandedOn,
+}
+
 /// A table seen from the side (Kafka Streams' `KTableValueGetter`).
 pub(crate) trait Lookup<K, V> {
     /// Shows the value of a key to `seen`, once. A table that keeps versions gives the one that was valid at `as_of`,
@@ -35,19 +47,24 @@ pub(crate) trait Lookup<K, V> {
 pub(crate) struct StoreLookup<K, V> {
     node: Arc<str>,
     store: Rc<RefCell<KeyValue<K, V>>>,
+    sees: Sees,
 }
 
 impl<K, V> StoreLookup<K, V> {
     /// Looks into `store`; `node` is who is at fault if that fails.
-    pub(crate) fn new(node: Arc<str>, store: Rc<RefCell<KeyValue<K, V>>>) -> Self {
-        Self { node, store }
+    pub(crate) fn new(node: Arc<str>, store: Rc<RefCell<KeyValue<K, V>>>, sees: Sees) -> Self {
+        Self { node, store, sees }
     }
 }
 
 impl<K, V> Lookup<K, V> for StoreLookup<K, V> {
     fn look(&mut self, cx: &mut Context, key: &K, as_of: Timestamp, seen: Seen<'_, V>) -> Result<(), ProcessError> {
         let mut store = self.store.borrow_mut();
-        seen(store.read_as_of(cx, key, as_of).map_err(stored::failed(&self.node))?);
+        let found = match self.sees {
+            Sees::Newest => store.read_as_of(cx, key, as_of),
+            Sees::HandedOn => store.read_handed_on(cx, key),
+        };
+        seen(found.map_err(stored::failed(&self.node))?);
         Ok(())
     }
 }
@@ -56,12 +73,13 @@ impl<K, V> Lookup<K, V> for StoreLookup<K, V> {
 pub(crate) struct WindowLookup<K, V> {
     node: Arc<str>,
     store: Rc<RefCell<WindowStore<K, V>>>,
+    sees: Sees,
 }
 
 impl<K, V> WindowLookup<K, V> {
     /// Looks into `store`; `node` is who is at fault if that fails.
-    pub(crate) fn new(node: Arc<str>, store: Rc<RefCell<WindowStore<K, V>>>) -> Self {
-        Self { node, store }
+    pub(crate) fn new(node: Arc<str>, store: Rc<RefCell<WindowStore<K, V>>>, sees: Sees) -> Self {
+        Self { node, store, sees }
     }
 }
 
@@ -74,7 +92,11 @@ impl<K, V> Lookup<Windowed<K>, V> for WindowLookup<K, V> {
         seen: Seen<'_, V>,
     ) -> Result<(), ProcessError> {
         let mut store = self.store.borrow_mut();
-        seen(store.read(cx, &key.key, key.window.start).map_err(stored::failed(&self.node))?);
+        let found = match self.sees {
+            Sees::Newest => store.read(cx, &key.key, key.window.start),
+            Sees::HandedOn => store.read_handed_on(cx, &key.key, key.window.start),
+        };
+        seen(found.map_err(stored::failed(&self.node))?);
         Ok(())
     }
 }
@@ -83,12 +105,13 @@ impl<K, V> Lookup<Windowed<K>, V> for WindowLookup<K, V> {
 pub(crate) struct SessionLookup<K, V> {
     node: Arc<str>,
     store: Rc<RefCell<SessionStore<K, V>>>,
+    sees: Sees,
 }
 
 impl<K, V> SessionLookup<K, V> {
     /// Looks into `store`; `node` is who is at fault if that fails.
-    pub(crate) fn new(node: Arc<str>, store: Rc<RefCell<SessionStore<K, V>>>) -> Self {
-        Self { node, store }
+    pub(crate) fn new(node: Arc<str>, store: Rc<RefCell<SessionStore<K, V>>>, sees: Sees) -> Self {
+        Self { node, store, sees }
     }
 }
 
@@ -101,7 +124,11 @@ impl<K, V> Lookup<Windowed<K>, V> for SessionLookup<K, V> {
         seen: Seen<'_, V>,
     ) -> Result<(), ProcessError> {
         let mut store = self.store.borrow_mut();
-        let found = store.read(cx, &key.key, key.window).map_err(stored::failed(&self.node))?;
+        let found = match self.sees {
+            Sees::Newest => store.read(cx, &key.key, key.window),
+            Sees::HandedOn => store.read_handed_on(cx, &key.key, key.window),
+        };
+        let found = found.map_err(stored::failed(&self.node))?;
         seen(found.map(|found| Stamped { timestamp: key.window.end, ..found }));
         Ok(())
     }

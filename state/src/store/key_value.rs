@@ -97,6 +97,16 @@ impl<K, V> KeyValue<K, V> {
         self.typed.read_as_of(cx.state(), as_of)
     }
 
+    /// The value of a key that has been handed out: an update that waits in the cache for [`KeyValue::take_dirty`] is not
+    /// seen.
+    ///
+    /// # Errors
+    /// As [`KeyValue::get`].
+    pub fn read_handed_on(&mut self, cx: &mut impl HasState, key: &K) -> Result<Option<Stamped<&V>>, StateError> {
+        self.begin(key)?;
+        self.typed.read_handed_on(cx.state())
+    }
+
     /// Moves the value of a key out of the store, to be replaced by [`KeyValue::put_taken`] (or put back as it was).
     /// A value that is neither is lost if it was not flushed yet.
     ///

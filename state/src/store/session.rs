@@ -50,6 +50,20 @@ impl<K, V> SessionStore<K, V> {
         self.typed.read(cx.state())
     }
 
+    /// As [`SessionStore::read`], without an update that waits to be handed out.
+    ///
+    /// # Errors
+    /// As [`SessionStore::read`].
+    pub fn read_handed_on(
+        &mut self,
+        cx: &mut impl HasState,
+        key: &K,
+        session: Window,
+    ) -> Result<Option<Stamped<&V>>, StateError> {
+        self.begin(key, session)?;
+        self.typed.read_handed_on(cx.state())
+    }
+
     /// Sets or deletes a session, as [`KeyValue::update`](super::KeyValue::update).
     ///
     /// # Errors

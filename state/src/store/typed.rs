@@ -242,9 +242,23 @@ impl<V> Typed<V> {
 
     /// The value of `self.key`; what was not in the cache is there afterwards.
     pub(super) fn read(&mut self, cx: &StateContext) -> Result<Option<Stamped<&V>>, StateError> {
+        self.read_if(cx, |state| state != State::Lent)
+    }
+
+    /// The value of `self.key` without an update that waits to be handed out.
+    pub(super) fn read_handed_on(&mut self, cx: &StateContext) -> Result<Option<Stamped<&V>>, StateError> {
+        self.read_if(cx, |state| state == State::Clean)
+    }
+
+    /// The value of `self.key`: an entry of the cache counts if `counts` says so of its state, else what is below.
+    fn read_if(
+        &mut self,
+        cx: &StateContext,
+        counts: impl Fn(State) -> bool,
+    ) -> Result<Option<Stamped<&V>>, StateError> {
         let known = self.cached(cx)?;
         if let (Some(index), Some(cache)) = (known, &mut self.cache)
-            && cache.slot(index).state != State::Lent
+            && counts(cache.slot(index).state)
         {
             cache.touch(index);
             return Ok(self.entry(index));
@@ -255,7 +269,7 @@ impl<V> Typed<V> {
         let mut slot = self.slot.take();
         let timestamp = self.decode(&self.value, &mut slot)?;
         match &mut self.cache {
-            // A lent entry waits for its value to come back: it is not filled here.
+            // An entry that is there is not filled: one that is lent waits for its value, a newer one stays.
             Some(cache) if known.is_none() => {
                 cache.trim();
                 let index = cache.insert(&self.key, self.value.len());

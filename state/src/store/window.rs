@@ -64,6 +64,20 @@ impl<K, V> WindowStore<K, V> {
         self.typed.read(cx.state())
     }
 
+    /// As [`WindowStore::read`], without an update that waits to be handed out.
+    ///
+    /// # Errors
+    /// As [`WindowStore::read`].
+    pub fn read_handed_on(
+        &mut self,
+        cx: &mut impl HasState,
+        key: &K,
+        start: Timestamp,
+    ) -> Result<Option<Stamped<&V>>, StateError> {
+        self.begin(key, start, 0)?;
+        self.typed.read_handed_on(cx.state())
+    }
+
     /// Moves a value out, as [`KeyValue::take`](super::KeyValue::take).
     ///
     /// # Errors

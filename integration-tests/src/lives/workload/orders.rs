@@ -48,11 +48,8 @@ impl Workload for Orders {
     fn topology(&self, fuse: &Fuse) -> Topology {
         let fuse = fuse.clone();
         let builder = StreamsBuilder::new();
-        // The tables are not cached. A cached row that is made and deleted between two commits is seen by those who look it up
-        // in between, and its delete is not handed on, as there is nothing below to delete: so Kafka Streams has it, and
-        // which result is the last is then a matter of when commits come.
         let table = |name: &'static str| {
-            let rows = Materialized::<String, String>::named(name).caching(false);
+            let rows = Materialized::<String, String>::named(name);
             builder.table_with(name, Consumed::<String, String>::new(), rows)
         };
         let (orders, customers) = (table("orders"), table("customers"));
