@@ -61,7 +61,7 @@ impl Application {
         Self { panics: true, ..self }
     }
 
-    fn broker(&self) -> KafkaBroker {
+    pub(crate) fn broker(&self) -> KafkaBroker {
         KafkaBroker::new(KafkaSettings::new(&self.address)).unwrap()
     }
 
@@ -90,6 +90,18 @@ impl Application {
             .commit_interval(NEVER / 2)
             .session_timeout(Duration::from_secs(6))
             .workers(2)
+    }
+
+    /// Calls of both kinds: rdkafka's and those that are made here.
+    pub(crate) fn calls(&self, broker: &KafkaBroker) -> impl Send + use<> {
+        let admin = broker.admin();
+        let delete = self.places("in").into_iter().map(|place| (place, Position::START)).collect();
+        (
+            admin.end_positions(self.places("in"), Isolation::ReadCommitted),
+            admin.committed(&self.id, self.places("in")),
+            admin.describe_topics(vec![self.topic("in")]),
+            admin.delete_records(delete),
+        )
     }
 
     /// Writes inputs.

@@ -89,6 +89,16 @@ fn what_is_dropped_ends() {
     });
     app.assert_nothing_committed();
 
+    let app = new("asking");
+    let proxy = Proxy::start(&bootstrap, 1).unwrap();
+    let asks = app.behind(proxy.address());
+    ends(&before, "calls that are not answered", AT_ONCE, move || {
+        proxy.close_ports();
+        let broker = asks.broker();
+        let calls = asks.calls(&broker);
+        (broker, calls, proxy)
+    });
+
     // Its threads stop as after a signal, which commits.
     let app = new("streams");
     ends(&before, "a handle on a running instance", PATIENCE, move || {

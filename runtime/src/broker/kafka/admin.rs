@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::executor::block_on;
 use millstream_state::model::{Position, TopicId, TopicPartition};
 use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
@@ -18,17 +17,17 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::errors::Failure;
 use super::native::{self, Element};
+use super::patience::Patience;
 use super::{KafkaSettings, config, offsets};
 use crate::broker::{
     Admin, BrokerError, Committed, ErrorClass, Isolation, NewTopic, Ticket, TopicDescription, TopicOutcome, Wake,
 };
-use crate::clock::{Clock as _, SystemClock};
 
 /// How many calls may be under way.
 const CALLS: usize = 256;
 
-/// How long to wait before asking again.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long the leaders of a topic may take to be told; who asked for offsets asks again.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 struct Logging;
 
@@ -52,8 +51,7 @@ pub(super) struct KafkaAdmin {
 struct Calls {
     client: AdminClient<Logging>,
     groups: Groups,
-    timeout: Duration,
-    clock: SystemClock,
+    patience: Patience,
 }
 
 /// The client that asks for the offsets of groups, made when it is needed first.
@@ -86,7 +84,7 @@ impl KafkaAdmin {
         let client = AdminClient::from_config_and_context(&config::admin(settings), Logging)
             .map_err(|error| config::not_made("make an admin client", &error))?;
         let groups = Groups { config: config::groups(settings), client: Mutex::default() };
-        let calls = Calls { client, groups, timeout: settings.request_timeout, clock: SystemClock::default() };
+        let calls = Calls { client, groups, patience: Patience::new(settings.request_timeout) };
         Ok(Self { calls: Arc::new(calls), under_way: Arc::default() })
     }
 
@@ -112,6 +110,12 @@ impl KafkaAdmin {
             return refuse(error.to_string());
         }
         ticket
+    }
+}
+
+impl Drop for KafkaAdmin {
+    fn drop(&mut self) {
+        self.calls.patience.end();
     }
 }
 
@@ -149,27 +153,9 @@ impl Admin for KafkaAdmin {
 }
 
 impl Calls {
-    /// Asks until the answer is another than «later», or too late.
-    fn retry<T>(
-        &self,
-        patience: Duration,
-        mut attempt: impl FnMut() -> Result<T, BrokerError>,
-    ) -> Result<T, BrokerError> {
-        let deadline = self.clock.monotonic().after(patience);
-        loop {
-            match attempt() {
-                Err(error)
-                    if error.class == ErrorClass::Retriable && !deadline.since(self.clock.monotonic()).is_zero() =>
-                {
-                    std::thread::park_timeout(PAUSE);
-                }
-                answer => return answer,
-            }
-        }
-    }
-
     fn options(&self) -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout))
+        let timeout = Some(self.patience.timeout());
+        AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
     }
 
     /// Ids and numbers of partitions of those topics that exist.
@@ -177,7 +163,7 @@ impl Calls {
         let names = topics.iter().map(|topic| CString::new(&**topic)).collect::<Result<Vec<_>, _>>();
         let names = names.map_err(|error| BrokerError::new(ErrorClass::Fatal, "describe topics", error.to_string()))?;
         let mut found = HashMap::new();
-        let described = native::describe_topics(self.client.inner(), &names, self.timeout)
+        let described = native::describe_topics(self.client.inner(), &names, &self.patience)
             .map_err(|failure| failure.error("describe topics"))?;
         for (name, answer) in described {
             match answer {
@@ -195,7 +181,7 @@ impl Calls {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
-        self.retry(self.timeout, || {
+        self.patience.retry(1, || {
             let found = self.found(topics)?;
             let mut configs = self.configs(topics.iter().filter(|topic| found.contains_key(&***topic)))?;
             let describe = |topic: &Arc<str>| {
@@ -216,7 +202,9 @@ impl Calls {
         if resources.is_empty() {
             return Ok(HashMap::new());
         }
-        let answers = block_on(self.client.describe_configs(&resources, &self.options()))
+        let answers = self
+            .patience
+            .answer(self.client.describe_configs(&resources, &self.options()))
             .map_err(|error| Failure::from(error).error("describe topic settings"))?;
         let mut configs = HashMap::new();
         for answer in answers {
@@ -245,7 +233,9 @@ impl Calls {
             config: topic.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         });
         let wanted: Vec<_> = wanted.collect();
-        let answers = block_on(self.client.create_topics(&wanted, &self.options()))
+        let answers = self
+            .patience
+            .answer(self.client.create_topics(&wanted, &self.options()))
             .map_err(|error| Failure::from(error).error("create topics"))?;
         let mut outcomes: HashMap<String, TopicOutcome> = HashMap::new();
         for answer in answers {
@@ -270,7 +260,7 @@ impl Calls {
         if topics.is_empty() {
             return Ok(());
         }
-        self.retry(self.timeout, || {
+        self.patience.retry(1, || {
             let found = self.found(&topics)?.len();
             if found == if exists { topics.len() } else { 0 } {
                 return Ok(());
@@ -285,7 +275,9 @@ impl Calls {
             return Ok(());
         }
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
-        let answers = block_on(self.client.delete_topics(&names, &self.options()))
+        let answers = self
+            .patience
+            .answer(self.client.delete_topics(&names, &self.options()))
             .map_err(|error| Failure::from(error).error("delete topics"))?;
         for answer in answers {
             match answer {
@@ -311,9 +303,9 @@ impl Calls {
                 .add_partition_offset(&partition.topic, partition.partition, which)
                 .map_err(|error| Failure::from(error).error(format!("list offsets of {partition}")))?;
         }
-        self.retry(self.timeout, || {
+        self.patience.retry(1, || {
             let committed_only = isolation == Isolation::ReadCommitted;
-            let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, self.timeout)
+            let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, &self.patience)
                 .map_err(|failure| self.without_leader(partitions, failure))?;
             let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
             let positions: Result<_, _> = answers.map(|(partition, element)| position_of(partition, element)).collect();
@@ -330,7 +322,7 @@ impl Calls {
         let mut topics: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
         topics.dedup();
         for topic in topics {
-            if let Err(error) = self.client.inner().fetch_metadata(Some(topic), self.timeout) {
+            if let Err(error) = self.client.inner().fetch_metadata(Some(topic), LEADERS_TIMEOUT) {
                 tracing::debug!(topic, %error, "the topic's leaders cannot be asked for yet");
             }
         }
@@ -364,8 +356,8 @@ impl Calls {
             CString::new(group).map_err(|error| BrokerError::new(ErrorClass::Fatal, call(), error.to_string()))?;
         let wanted = offsets::without_offsets(partitions);
         let client = self.groups.client()?;
-        self.retry(self.timeout * 4, || {
-            let answer = native::group_offsets(&client, &name, &wanted, self.timeout)
+        self.patience.retry(4, || {
+            let answer = native::group_offsets(&client, &name, &wanted, &self.patience)
                 .map_err(|failure| failure.error(call()))?;
             let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
             answers.map(|(partition, element)| committed_of(group, partition, element)).collect()
@@ -381,7 +373,9 @@ impl Calls {
             list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(position.number()))
                 .map_err(|error| Failure::from(error).error(format!("delete records of {partition}")))?;
         }
-        let answer = block_on(self.client.delete_records(&list, &self.options()))
+        let answer = self
+            .patience
+            .answer(self.client.delete_records(&list, &self.options()))
             .map_err(|error| Failure::from(error).error("delete records"))?;
         match native::elements(&answer).into_iter().find(|element| element.code != RDKafkaErrorCode::NoError) {
             None => Ok(()),

@@ -27,6 +27,7 @@ mod member;
 mod membership;
 mod native;
 mod offsets;
+mod patience;
 mod producer;
 mod producing;
 mod queue;
@@ -69,7 +70,7 @@ impl KafkaSettings {
     }
 }
 
-/// A real Kafka cluster.
+/// A real Kafka cluster. When it and all handles on its [`Admin`] are dropped, admin calls under way are no longer waited for.
 pub struct KafkaBroker {
     settings: KafkaSettings,
     admin: Arc<admin::KafkaAdmin>,

@@ -11,6 +11,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
+use super::super::patience::Patience;
 use super::{Consumer, Failure, NO_ERROR, millis, outcome, read_error, text};
 
 /// What frees itself with a function of librdkafka's.
@@ -59,7 +60,7 @@ fn options<C: ClientContext>(
 /// Makes an admin call with a queue of its own and waits for the answer.
 fn ask<C: ClientContext>(
     client: &Client<C>,
-    timeout: Duration,
+    patience: &Patience,
     call: impl FnOnce(*mut sys::rd_kafka_t, *mut sys::rd_kafka_queue_t),
 ) -> Result<Answer, Failure> {
     // SAFETY: the client is live; queue and event are ours, and the event is freed by its owner. The error string belongs
@@ -67,9 +68,9 @@ fn ask<C: ClientContext>(
     unsafe {
         let queue = Owned::new(sys::rd_kafka_queue_new(client.native_ptr()), sys::rd_kafka_queue_destroy)?;
         call(client.native_ptr(), queue.ptr());
-        // The request's own timeout answers first; the second is for librdkafka to notice it.
-        let event = sys::rd_kafka_queue_poll(queue.ptr(), millis(timeout + Duration::from_secs(1)));
-        let Ok(event) = Owned::new(event, sys::rd_kafka_event_destroy) else {
+        let poll =
+            |slice| Owned::new(sys::rd_kafka_queue_poll(queue.ptr(), millis(slice)), sys::rd_kafka_event_destroy).ok();
+        let Some(event) = patience.wait(poll) else {
             return Err(Failure::of(RDKafkaErrorCode::OperationTimedOut));
         };
         match sys::rd_kafka_event_error(event.ptr()) {
@@ -101,9 +102,9 @@ pub(crate) type Described = (String, Result<(u128, i32), Failure>);
 pub(crate) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[CString],
-    timeout: Duration,
+    patience: &Patience,
 ) -> Result<Vec<Described>, Failure> {
-    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, patience.timeout())?;
     let mut names: Vec<*const c_char> = topics.iter().map(|topic| topic.as_ptr()).collect();
     // SAFETY: names, collection and options live until the call has copied them; what is read belongs to the answer, which
     // lives to the end of this function.
@@ -112,7 +113,7 @@ pub(crate) fn describe_topics<C: ClientContext>(
             sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
             sys::rd_kafka_TopicCollection_destroy,
         )?;
-        let answer = ask(client, timeout, |client, queue| {
+        let answer = ask(client, patience, |client, queue| {
             sys::rd_kafka_DescribeTopics(client, collection.ptr(), options.ptr(), queue);
         })?;
         let result = sys::rd_kafka_event_DescribeTopics_result(answer.ptr());
@@ -222,10 +223,10 @@ pub(crate) fn list_offsets<C: ClientContext>(
     client: &Client<C>,
     wanted: &TopicPartitionList,
     committed_only: bool,
-    timeout: Duration,
+    patience: &Patience,
 ) -> Result<Vec<Element>, Failure> {
-    let options = offset_options(client, committed_only, timeout)?;
-    let answer = ask(client, timeout, |client, queue| {
+    let options = offset_options(client, committed_only, patience.timeout())?;
+    let answer = ask(client, patience, |client, queue| {
         // SAFETY: options and list live until the call has copied them.
         unsafe { sys::rd_kafka_ListOffsets(client, wanted.ptr(), options.ptr(), queue) };
     })?;
@@ -273,9 +274,10 @@ pub(crate) fn group_offsets<C: ClientContext>(
     client: &Client<C>,
     group: &CStr,
     partitions: &TopicPartitionList,
-    timeout: Duration,
+    patience: &Patience,
 ) -> Result<Vec<Element>, Failure> {
-    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout)?;
+    let options =
+        options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, patience.timeout())?;
     // SAFETY: options, request and list live until the call has copied them; what is read belongs to the answer, which
     // lives to the end of this function.
     unsafe {
@@ -284,7 +286,7 @@ pub(crate) fn group_offsets<C: ClientContext>(
             sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), partitions.ptr()),
             sys::rd_kafka_ListConsumerGroupOffsets_destroy,
         )?;
-        let answer = ask(client, timeout, |client, queue| {
+        let answer = ask(client, patience, |client, queue| {
             sys::rd_kafka_ListConsumerGroupOffsets(client, &mut request.ptr(), 1, options.ptr(), queue);
         })?;
         let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(answer.ptr());
