@@ -22,6 +22,9 @@ use crate::PATIENCE;
 
 const PARTITIONS: i32 = 2;
 
+/// Long enough to process something first.
+pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Longer than a test takes.
 const NEVER: Duration = Duration::from_secs(600);
 
@@ -31,6 +34,8 @@ pub(crate) struct Application {
     address: String,
     id: String,
     panics: bool,
+    /// With which guarantee it commits every [`COMMIT_INTERVAL`]; else it commits when it is stopped.
+    commits: Option<Guarantee>,
 }
 
 fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
@@ -40,7 +45,7 @@ fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
 impl Application {
     pub(crate) fn new(address: &str, name: &str) -> Self {
         let id = format!("dropped-{name}-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
-        let app = Self { address: address.to_owned(), id, panics: false };
+        let app = Self { address: address.to_owned(), id, panics: false, commits: None };
         let topic = |end: &str| NewTopic {
             name: app.topic(end),
             partitions: PARTITIONS,
@@ -59,6 +64,10 @@ impl Application {
 
     pub(crate) fn that_panics(self) -> Self {
         Self { panics: true, ..self }
+    }
+
+    pub(crate) fn committing(self, guarantee: Guarantee) -> Self {
+        Self { commits: Some(guarantee), ..self }
     }
 
     pub(crate) fn broker(&self) -> KafkaBroker {
@@ -85,9 +94,10 @@ impl Application {
     }
 
     pub(crate) fn config(&self) -> StreamsConfig {
+        let never = Guarantee::ExactlyOnce { transaction_timeout: NEVER };
         StreamsConfig::new(&self.id, &self.address)
-            .processing_guarantee(Guarantee::ExactlyOnce { transaction_timeout: NEVER })
-            .commit_interval(NEVER / 2)
+            .processing_guarantee(self.commits.unwrap_or(never))
+            .commit_interval(if self.commits.is_some() { COMMIT_INTERVAL } else { NEVER / 2 })
             .session_timeout(Duration::from_secs(6))
             .workers(2)
     }
@@ -181,6 +191,12 @@ impl Life {
             while self.instance.step(now) == Step::Progress {}
             done(self).then_some(())
         });
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let begun = self.clock.monotonic();
+        self.step_until("a later time", |life| life.clock.monotonic().since(begun) >= time);
     }
 
     pub(crate) fn run(&mut self) {

@@ -10,6 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use life::{Application, Life};
+use millstream::config::Guarantee;
 use millstream::{State, Streams};
 use millstream_integration_tests::proxy::Proxy;
 use millstream_integration_tests::support::{bootstrap, until};
@@ -19,6 +20,8 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// How long anything else may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const EXACTLY_ONCE: Guarantee = Guarantee::ExactlyOnce { transaction_timeout: Duration::from_secs(6) };
 
 /// The names of this process's threads, without those that RocksDB keeps for all databases there may be.
 fn threads() -> Vec<String> {
@@ -30,7 +33,7 @@ fn threads() -> Vec<String> {
     names
 }
 
-/// Drops what `live` has come to, in a thread of its own. That and all threads but those of before must have ended in time.
+/// Drops what `live` has come to, in a thread of its own. All threads but those of before must have ended in time.
 fn ends<T>(before: &[String], what: &str, in_time: Duration, live: impl FnOnce() -> T + Send + 'static) {
     let (tell, told) = sync_channel(2);
     let thread = std::thread::Builder::new().name("life".to_owned());
@@ -42,10 +45,10 @@ fn ends<T>(before: &[String], what: &str, in_time: Duration, live: impl FnOnce()
     });
     told.recv_timeout(PATIENCE * 2).unwrap_or_else(|_| panic!("{what}: it does not come to its end"));
     let begun = Instant::now();
-    match told.recv_timeout(in_time) {
+    match told.recv_timeout(AT_ONCE) {
         Ok(()) => {}
         Err(RecvTimeoutError::Disconnected) => panic!("{what}: dropping panicked"),
-        Err(RecvTimeoutError::Timeout) => panic!("{what}: not dropped after {in_time:?}; threads: {:?}", threads()),
+        Err(RecvTimeoutError::Timeout) => panic!("{what}: not dropped after {AT_ONCE:?}; threads: {:?}", threads()),
     }
     println!("{what}: dropped after {:?}", begun.elapsed());
     thread.unwrap().join().unwrap();
@@ -88,6 +91,21 @@ fn what_is_dropped_ends() {
         (life, proxy)
     });
     app.assert_nothing_committed();
+
+    // What is in a call of the client's that cannot be interrupted ends with that call.
+    for (name, guarantee) in [("exactly", EXACTLY_ONCE), ("least", Guarantee::AtLeastOnce)] {
+        let app = new(name).committing(guarantee);
+        let proxy = Proxy::start(&bootstrap, 1).unwrap();
+        let run = app.behind(proxy.address());
+        ends(&before, &format!("in the middle of a commit, brokers gone, {guarantee:?}"), PATIENCE, move || {
+            let mut life = Life::new(&run);
+            life.run();
+            life.process(50);
+            proxy.close_ports();
+            life.pass(life::COMMIT_INTERVAL * 2);
+            (life, proxy)
+        });
+    }
 
     let app = new("asking");
     let proxy = Proxy::start(&bootstrap, 1).unwrap();
