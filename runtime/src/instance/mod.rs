@@ -136,7 +136,8 @@ fn worker_settings(config: &StreamsConfig, workers: usize) -> WorkerSettings {
     }
 }
 
-/// An instance that is stepped in one thread.
+/// An instance that is stepped in one thread. Dropped without [`Instance::shut_down`], it ends as after a crash: what is not
+/// committed is processed again by whoever comes next.
 pub struct Instance {
     controller: Controller,
     workers: Vec<Option<Worker>>,
