@@ -278,6 +278,7 @@ impl StreamsConfig {
             refused: self.refused.clone(),
             panics: self.panics.clone(),
             idle: self.max_task_idle,
+            at_least_once: self.guarantee == Guarantee::AtLeastOnce,
         }
     }
 }

@@ -68,10 +68,18 @@ impl<K: 'static, V, A: 'static, S, M> SessionAggregate<K, V, A, S, M> {
         found.map(|entry| entry.map(|(key, value)| (key.window, value.value))).collect()
     }
 
-    fn put(&mut self, cx: &mut Context, key: &K, session: Window, new: Option<A>) -> Result<(), ProcessError> {
+    /// Sets or deletes a session. A full cache waits for the last change of a record: a session must not be deleted in the
+    /// changelog when the one that replaces it is in the cache only.
+    fn put(
+        &mut self,
+        cx: &mut Context,
+        (key, session): (&K, Window),
+        new: Option<A>,
+        is_last: bool,
+    ) -> Result<(), ProcessError> {
         let mut store = self.parts.store.borrow_mut();
         store.update(cx, key, session, new).map_err(stored::failed(&self.settings.aggregate.node))?;
-        let full = store.must_flush();
+        let full = (is_last || !store.is_cached()) && store.must_flush();
         drop(store);
         if full { self.flush(cx) } else { Ok(()) }
     }
@@ -136,11 +144,11 @@ where
         for (session, value) in found {
             result = (settings.merge)(record.key, result, value);
             if merged != own {
-                self.put(cx, record.key, session, None)?;
+                self.put(cx, (record.key, session), None, false)?;
             }
         }
         let result = (aggregate.step)(record.key, record.value, result).filter(|new| !aggregate.result.is_null(new));
-        self.put(cx, record.key, merged, result)
+        self.put(cx, (record.key, merged), result, true)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_state::model::{BufferedRecord, Timestamp};
 
 use super::plan::{OutputTopic, TaskPlan};
-use super::{DEAD_LETTERS, PANICKED, REFUSED, Task};
+use super::{DEAD_LETTERS, PANICKED, REFUSED, Task, sessions};
 use crate::broker::{BrokerError, OutRecord};
 use crate::partitioner::partition_of;
 
@@ -50,6 +50,10 @@ impl Task {
 
     fn send_changes(&mut self, outbox: &mut impl Outbox) -> Result<bool, BrokerError> {
         let changes = &mut self.cx.state.changes;
+        let stores = &self.plan.sub_topology().spec().stores;
+        if self.rules.at_least_once && self.handover.changes == 0 && sessions::are_among(stores) {
+            sessions::put_before_deletes(changes, stores);
+        }
         while let Some(record) = changes.get(self.handover.changes) {
             let store = record.meta.target as usize;
             if let Some(changelog) = &self.plan.changelogs[store] {

@@ -20,6 +20,7 @@ pub mod metadata;
 mod panic;
 mod plan;
 mod punctuate;
+mod sessions;
 mod settle;
 
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct TaskRules {
     pub panics: PanicHandler,
     /// How long to wait for the other inputs.
     pub idle: IdlePolicy,
+    /// Whether what is written is in no transaction, so that a crash can come between any two records.
+    pub at_least_once: bool,
 }
 
 /// What became of records since the counters were last taken.

@@ -129,6 +129,11 @@ pub trait Workload: Send + Sync {
         if all { found == wanted } else { is_within(found, wanted) }
     }
 
+    /// Whether a key can come out that the model does not have, when records may have counted more than once.
+    fn can_be(&self, _inputs: &[Input], _key: &[u8]) -> bool {
+        false
+    }
+
     /// Whether a final value will do when records may have counted more than once, but none less.
     fn will_do(&self, found: Option<&[u8]>, wanted: Option<&[u8]>) -> bool;
 }
