@@ -8,6 +8,8 @@ mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(feature = "rocksdb")]
+mod rocks_fill;
+#[cfg(feature = "rocksdb")]
 mod rocks_options;
 #[cfg(test)]
 mod tests;
@@ -107,6 +109,24 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// If the engine cannot write; then nothing is changed.
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError>;
+
+    /// Applies changes to a family that is being filled, and that nobody reads until [`Engine::keep`]: after a crash any part
+    /// of them may be there.
+    ///
+    /// # Errors
+    /// If the engine cannot write.
+    fn fill(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
+        self.write(changes)
+    }
+
+    /// Lets what [`Engine::fill`] has applied to a family so far survive a crash. `full` if no more is to come.
+    ///
+    /// # Errors
+    /// If the engine cannot write.
+    fn keep(&mut self, family: FamilyId, full: bool) -> Result<(), EngineError> {
+        let _ = (family, full);
+        Ok(())
+    }
 
     /// Makes everything written so far survive the loss of the machine.
     ///

@@ -5,7 +5,7 @@
 //!               --open--> RocksEngine (task 0_1) ┴ one block cache, one write-buffer budget
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use rocksdb::{
 
 use super::exit::{self, Closing};
 pub use super::rocks_options::RocksSettings;
-use super::rocks_options::{Shared, write_options};
+use super::rocks_options::{Shared, unlogged, write_options};
 use super::{Change, Direction, Engine, FamilyId, KeyRange, META_FAMILY, Scan, Storage, is_empty};
 use crate::error::{BoxError, EngineError};
 
@@ -94,7 +94,16 @@ impl Storage for RocksStorage {
         let families = (0..).map(FamilyId).zip(names).collect::<BTreeMap<_, _>>();
         let next = families.len() as u32;
         let open = Closing::new(Open { db, shared: Arc::clone(&self.shared), _lock: lock });
-        Ok(Box::new(RocksEngine { open, families, next, path, write_options: write_options(), batch_bytes: 0 }))
+        Ok(Box::new(RocksEngine {
+            open,
+            families,
+            next,
+            path,
+            write_options: write_options(),
+            unlogged: unlogged(),
+            filled: BTreeSet::new(),
+            batch_bytes: 0,
+        }))
     }
 
     fn destroy(&self, task: &str) -> Result<(), EngineError> {
@@ -124,21 +133,24 @@ impl Storage for RocksStorage {
 }
 
 /// An open database. Fields drop in order: the database closes before its lock is released.
-struct Open {
-    db: DB,
+pub(super) struct Open {
+    pub(super) db: DB,
     shared: Arc<Shared>,
     _lock: File,
 }
 
 /// The database of one task.
-struct RocksEngine {
-    open: Closing<Open>,
+pub(super) struct RocksEngine {
+    pub(super) open: Closing<Open>,
     families: BTreeMap<FamilyId, String>,
     next: u32,
     path: PathBuf,
     write_options: WriteOptions,
+    pub(super) unlogged: WriteOptions,
+    /// Families that are being filled.
+    pub(super) filled: BTreeSet<FamilyId>,
     /// The size of the last batch: the next one is likely to be like it.
-    batch_bytes: usize,
+    pub(super) batch_bytes: usize,
 }
 
 fn on_disk(name: &str) -> &str {
@@ -158,7 +170,7 @@ fn in_engine(name: &str) -> &str {
 }
 
 impl RocksEngine {
-    fn family(&self, id: FamilyId) -> Result<&ColumnFamily, EngineError> {
+    pub(super) fn family(&self, id: FamilyId) -> Result<&ColumnFamily, EngineError> {
         self.families
             .get(&id)
             .and_then(|name| self.open.db.cf_handle(name))
@@ -166,7 +178,7 @@ impl RocksEngine {
     }
 
     /// What the engine was asked for must not be under way while the process ends.
-    fn enter(&self, action: &'static str) -> Result<exit::Pass, EngineError> {
+    pub(super) fn enter(&self, action: &'static str) -> Result<exit::Pass, EngineError> {
         exit::enter().ok_or_else(|| exiting(action, &self.path))
     }
 
@@ -174,7 +186,7 @@ impl RocksEngine {
         if exit::may_read() { Ok(()) } else { Err(exiting("reading", &self.path)) }
     }
 
-    fn failed(&self, action: &'static str) -> impl Fn(rocksdb::Error) -> EngineError {
+    pub(super) fn failed(&self, action: &'static str) -> impl Fn(rocksdb::Error) -> EngineError {
         let path = &self.path;
         move |error| classify(action, path, error)
     }
@@ -204,6 +216,7 @@ impl Engine for RocksEngine {
         let _pass = exit::enter().ok_or_else(|| exiting("dropping a family", &self.path))?;
         self.open.db.drop_cf(name).map_err(|error| classify("dropping a family", &self.path, error))?;
         self.families.remove(&family);
+        self.filled.remove(&family);
         Ok(())
     }
 
@@ -279,6 +292,14 @@ impl Engine for RocksEngine {
         self.open.db.write_opt(batch, &self.write_options).map_err(self.failed("writing"))?;
         self.batch_bytes = bytes;
         Ok(())
+    }
+
+    fn fill(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
+        self.fill_unlogged(changes)
+    }
+
+    fn keep(&mut self, family: FamilyId, full: bool) -> Result<(), EngineError> {
+        self.keep_filled(family, full)
     }
 
     /// Writes the memtables out as well: a database that was synced last opens without replaying its log.

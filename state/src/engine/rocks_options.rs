@@ -83,7 +83,8 @@ fn limits(options: &mut Options, settings: &RocksSettings) {
     options.set_max_total_wal_size(settings.wal);
     options.set_max_open_files(settings.open_files);
     options.set_max_background_jobs(settings.background_jobs);
-    options.set_compression_type(DBCompressionType::Lz4);
+    // What is flushed is soon merged and written again: compressing it is work done twice.
+    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
     options.set_level_compaction_dynamic_level_bytes(true);
     // Segments are dropped whole, and their files with them.
     options.set_recycle_log_file_num(0);
@@ -136,5 +137,12 @@ fn quiet(options: &mut Options) {
 pub(super) fn write_options() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(false);
+    options
+}
+
+/// For what is read from the changelog again after a crash.
+pub(super) fn unlogged() -> WriteOptions {
+    let mut options = write_options();
+    options.disable_wal(true);
     options
 }

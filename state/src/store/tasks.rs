@@ -10,6 +10,9 @@ mod buffer;
 mod commit;
 mod key_value;
 mod open;
+#[cfg(feature = "rocksdb")]
+#[cfg(test)]
+mod rebuild_tests;
 mod restore;
 #[cfg(test)]
 mod segment_tests;
@@ -56,6 +59,8 @@ struct Store {
     timestamped: bool,
     headers: bool,
     mark: Option<ChangelogMark>,
+    /// While it is rebuilt from nothing: how many bytes were written since its mark.
+    rebuilt: Option<usize>,
     body: Body,
 }
 

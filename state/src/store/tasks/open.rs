@@ -88,7 +88,7 @@ fn open_store(spec: &StoreSpec, engine: usize, database: &mut Database) -> Resul
     let body = open_body(spec, database, remembered.times)?;
     let timestamped = spec.kind.is_timestamped();
     let headers = spec.has_headers();
-    Ok(Store { name: spec.name.clone(), engine, timestamped, headers, mark: remembered.mark, body })
+    Ok(Store { name: spec.name.clone(), engine, timestamped, headers, mark: remembered.mark, rebuilt: None, body })
 }
 
 /// Opens the families of a store, which may be new.

@@ -7,7 +7,7 @@ use super::super::meta::{self, Times, engine_error};
 use super::super::segments::Segments;
 use super::commit::changes;
 use super::open::{forget, open_body};
-use super::{Body, Store, TaskStores};
+use super::{Body, Database, Store, TaskStores};
 use crate::changelog::{push_headers, push_timestamped};
 use crate::commit::ChangelogMark;
 use crate::engine::{Change, Engine, FamilyId};
@@ -35,6 +35,7 @@ impl TaskStores {
         };
         store.body = open_body(spec, database, Times::NONE)?;
         store.mark = None;
+        store.rebuilt = matches!(store.body, Body::KeyValue { .. }).then_some(0);
         self.uncommitted = self.uncommitted.saturating_sub(held);
         self.failed = false;
         Ok(())
@@ -42,6 +43,9 @@ impl TaskStores {
 
     /// Writes committed changelog records straight to the engine, in one atomic write with the mark, in the order of
     /// keys and each key once. Records of expired segments are dropped. Answers how many records there were.
+    ///
+    /// After [`TaskStores::reset`] the records of a key-value store are written faster, and their mark later: now and then,
+    /// and with a call without records, which ends the rebuilding.
     ///
     /// # Errors
     /// If the engine cannot write; nothing is changed then.
@@ -59,13 +63,16 @@ impl TaskStores {
         let database = &mut self.databases[store.engine];
         if let Body::Buffer(buffer) = &mut store.body {
             let count = buffer.restore(&store.name, records)?;
-            let (key, value) = (meta::mark_key(&store.name), meta::encode_mark(&mark));
-            let note = Change::Put(database.meta, &key, &value);
-            database.engine.write(&mut std::iter::once(note)).map_err(|source| store.error(source))?;
-            store.mark = Some(mark);
+            write_mark(store, database, mark)?;
             return Ok(count);
         }
         let (mut batch, count) = collect(store, records);
+        if let (Some(since_mark), Body::KeyValue { .. }) = (store.rebuilt, &store.body) {
+            if rebuild(store, database, batch, count, since_mark)? {
+                write_mark(store, database, mark)?;
+            }
+            return Ok(count);
+        }
         let times = batch.expire(store);
         let families = batch.families(store, &mut *database.engine)?;
         let mark_key = meta::mark_key(&store.name);
@@ -120,6 +127,41 @@ impl TaskStores {
         self.drop_expired();
         Ok(count)
     }
+}
+
+/// How much of a store that is rebuilt is lost in a crash, at most.
+const KEEP: usize = 64 << 20;
+
+/// Writes a batch of `count` records into a store that is rebuilt from nothing; a batch without any ends that. Answers
+/// whether everything is safe by now, so that the mark may follow: written any earlier, it could survive a crash that the
+/// records do not.
+fn rebuild(
+    store: &mut Store,
+    database: &mut Database,
+    mut batch: Batch,
+    count: usize,
+    since_mark: usize,
+) -> Result<bool, StateError> {
+    let Body::KeyValue { family, .. } = store.body else { return Ok(true) };
+    let layer = batch.layers.remove(&0).unwrap_or_default().into_sorted();
+    let since_mark = since_mark + layer.bytes();
+    let (full, enough) = (count == 0, since_mark >= KEEP);
+    if !layer.is_empty() {
+        database.engine.fill(&mut changes(family, &layer)).map_err(|source| store.error(source))?;
+    }
+    if full || enough {
+        database.engine.keep(family, full).map_err(|source| store.error(source))?;
+    }
+    store.rebuilt = (!full).then_some(if enough { 0 } else { since_mark });
+    Ok(full || enough)
+}
+
+fn write_mark(store: &mut Store, database: &mut Database, mark: ChangelogMark) -> Result<(), StateError> {
+    let (key, value) = (meta::mark_key(&store.name), meta::encode_mark(&mark));
+    let note = Change::Put(database.meta, &key, &value);
+    database.engine.write(&mut std::iter::once(note)).map_err(|source| store.error(source))?;
+    store.mark = Some(mark);
+    Ok(())
 }
 
 /// The records of one call, last value per key, by segment (a key-value store has only segment 0).

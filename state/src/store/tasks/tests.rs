@@ -16,7 +16,7 @@ const A: StoreId = StoreId(0);
 const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
 static NO_HEADERS: Headers = Headers::new();
 
-fn spec(name: &str, kind: StoreKind) -> StoreSpec {
+pub(super) fn spec(name: &str, kind: StoreKind) -> StoreSpec {
     StoreSpec {
         name: name.into(),
         kind,
@@ -31,11 +31,11 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn mark(position: i64) -> ChangelogMark {
+pub(super) fn mark(position: i64) -> ChangelogMark {
     ChangelogMark { topic: TopicId(7), position: Position::new(position), applied_at: at(5) }
 }
 
-fn record<'a>(key: &'a [u8], value: Option<&'a [u8]>, time: i64) -> RawRecord<'a> {
+pub(super) fn record<'a>(key: &'a [u8], value: Option<&'a [u8]>, time: i64) -> RawRecord<'a> {
     RawRecord { offset: Offset::new(0), timestamp: at(time), key: Some(key), value, headers: &NO_HEADERS }
 }
 
@@ -344,7 +344,7 @@ fn after_a_crash_data_and_marks_on_disk_agree() {
 }
 
 #[cfg(feature = "rocksdb")]
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
