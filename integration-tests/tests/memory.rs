@@ -20,7 +20,8 @@ const PROGRAM: usize = 70 << 20;
 /// In MiB, for one worker with four partitions and the default bounds: as docs/PERFORMANCE.md adds it up.
 fn ceiling() -> u64 {
     let limits = MemoryLimits::default();
-    let bounds = limits.record_cache + limits.block_cache + limits.uncommitted + 4 * limits.fetched_per_partition;
+    let bounds =
+        limits.record_cache + limits.rows + limits.block_cache + limits.uncommitted + 4 * limits.fetched_per_partition;
     ((bounds + TO_SEND + PROGRAM) >> 20) as u64
 }
 

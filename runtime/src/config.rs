@@ -44,14 +44,17 @@ pub(crate) const TO_SEND: usize = 64 << 20;
 
 /// Bounds of memory. The sum of what they allow is logged at start.
 ///
-/// The most that a process has resident is `record_cache + block_cache + workers × (uncommitted + 64 MiB of records to be
-/// sent) + input partitions × fetched_per_partition`, and about 70 MiB for the program and the Kafka client. With the
+/// The most that a process has resident is `record_cache + rows + block_cache + workers × (uncommitted + 64 MiB of records to
+/// be sent) + input partitions × fetched_per_partition`, and about 70 MiB for the program and the Kafka client. With the
 /// defaults, one worker and four partitions that is 256 MiB, whatever the number of keys and however slow the broker.
 /// It holds for records that are small beside these bounds, and does not count what the program's own code keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Typed record caches of all stores together (`statestore.cache.max.bytes`). Zero turns caching off.
     pub record_cache: usize,
+    /// Rows as bytes, before RocksDB: those it has not been given yet and those that were looked up lately. Shared by all
+    /// tasks. With zero every commit is written to RocksDB at once.
+    pub rows: usize,
     /// RocksDB's block cache, shared by all tasks; the write buffers are charged to it.
     pub block_cache: usize,
     /// RocksDB's write buffers, shared by all tasks.
@@ -66,8 +69,9 @@ impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
             record_cache: 10 << 20,
-            block_cache: 64 << 20,
-            write_buffers: 32 << 20,
+            rows: 24 << 20,
+            block_cache: 40 << 20,
+            write_buffers: 24 << 20,
             uncommitted: 32 << 20,
             fetched_per_partition: 4 << 20,
         }

@@ -225,6 +225,7 @@ fn kafka(config: &StreamsConfig) -> Result<KafkaBroker, StreamsError> {
 fn storage(identity: &Identity, config: &StreamsConfig) -> Arc<dyn Storage> {
     use millstream_state::engine::{RocksSettings, RocksStorage};
     let settings = RocksSettings {
+        rows: config.memory.rows,
         block_cache: config.memory.block_cache,
         write_buffers: config.memory.write_buffers,
         ..RocksSettings::default()
@@ -263,11 +264,13 @@ fn check(config: &StreamsConfig) -> Result<(), StreamsError> {
 
 fn log_bounds(config: &StreamsConfig) {
     let memory = &config.memory;
-    let fixed = memory.record_cache + memory.block_cache + (memory.uncommitted + TO_SEND) * config.workers;
+    let fixed =
+        memory.record_cache + memory.rows + memory.block_cache + (memory.uncommitted + TO_SEND) * config.workers;
     tracing::info!(
-        "memory bounds: record caches {} MiB, block cache with write buffers {} MiB, uncommitted changes {} MiB and \
+        "memory bounds: record caches {} MiB, rows {} MiB, block cache with write buffers {} MiB, uncommitted changes {} MiB and \
          records to be sent {} MiB × {} workers: {} MiB in all, and {} MiB of fetched records per input partition",
         memory.record_cache >> 20,
+        memory.rows >> 20,
         memory.block_cache >> 20,
         memory.uncommitted >> 20,
         TO_SEND >> 20,

@@ -18,14 +18,22 @@ use crate::engine::{Direction, KeyRange, is_empty};
 /// What the table and the slot of an entry take, roughly.
 const ENTRY_BYTES: usize = size_of::<Slot>() + 8;
 
+/// The length of the value of a delete: no value is that long.
+const DELETED: u32 = u32::MAX;
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    hash: u64,
     key_at: usize,
     value_at: usize,
+    hash: u32,
     key_len: u32,
-    /// `None` is a delete.
-    value_len: Option<u32>,
+    /// Or [`DELETED`].
+    value_len: u32,
+}
+
+/// What the table goes by: 32 bits are kept, and it looks at the upper and at the lower ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 /// A change as a scan gives it: the key, and the value unless it is a delete.
@@ -46,6 +54,12 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// The hash of a key, for several look-ups of it.
+pub(crate) fn key_hash(key: &[u8]) -> u32 {
+    let hash = hash(key);
+    (hash >> 32) as u32 ^ hash as u32
+}
+
 impl Uncommitted {
     fn key(arena: &[u8], slot: &Slot) -> std::ops::Range<usize> {
         debug_assert!(slot.key_at + slot.key_len as usize <= arena.len());
@@ -53,13 +67,13 @@ impl Uncommitted {
     }
 
     fn value(&self, slot: &Slot) -> Option<&[u8]> {
-        slot.value_len.map(|len| &self.arena[slot.value_at..slot.value_at + len as usize])
+        (slot.value_len != DELETED).then(|| &self.arena[slot.value_at..slot.value_at + slot.value_len as usize])
     }
 
-    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let Self { table, slots, arena, .. } = self;
         table
-            .find(hash, |&index| {
+            .find(spread(hash), |&index| {
                 let slot = &slots[index as usize];
                 slot.hash == hash && arena[Self::key(arena, slot)] == *key
             })
@@ -71,12 +85,21 @@ impl Uncommitted {
         if self.slots.is_empty() {
             return None;
         }
-        self.find(hash(key), key).map(|index| self.value(&self.slots[index as usize]))
+        self.get_hashed(key_hash(key), key)
+    }
+
+    /// [`Uncommitted::get`] of a key whose hash is known.
+    pub(crate) fn get_hashed(&self, hash: u32, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.find(hash, key).map(|index| self.value(&self.slots[index as usize]))
     }
 
     /// Sets or deletes a key.
     pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let hash = hash(key);
+        self.put_hashed(key_hash(key), key, value);
+    }
+
+    /// [`Uncommitted::put`] of a key whose hash is known.
+    pub(crate) fn put_hashed(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>) {
         if let Some(index) = self.find(hash, key) {
             self.replace(index, value);
             return;
@@ -86,10 +109,10 @@ impl Uncommitted {
         let value_at = self.arena.len();
         self.arena.extend_from_slice(value.unwrap_or_default());
         let index = self.slots.len() as u32;
-        let value_len = value.map(|value| value.len() as u32);
-        self.slots.push(Slot { hash, key_at, value_at, key_len: key.len() as u32, value_len });
+        let value_len = value.map_or(DELETED, |value| value.len() as u32);
+        self.slots.push(Slot { key_at, value_at, hash, key_len: key.len() as u32, value_len });
         let slots = &self.slots;
-        self.table.insert_unique(hash, index, |&index| slots[index as usize].hash);
+        self.table.insert_unique(spread(hash), index, |&index| spread(slots[index as usize].hash));
         if let Some(sorted) = &mut self.sorted {
             sorted.insert(key.into(), index);
         }
@@ -98,16 +121,20 @@ impl Uncommitted {
     fn replace(&mut self, index: u32, value: Option<&[u8]>) {
         let slot = &mut self.slots[index as usize];
         let Some(value) = value else {
-            slot.value_len = None;
+            slot.value_len = DELETED;
             return;
         };
-        if slot.value_len.is_some_and(|len| value.len() <= len as usize) {
+        if slot.value_len != DELETED && value.len() <= slot.value_len as usize {
             self.arena[slot.value_at..slot.value_at + value.len()].copy_from_slice(value);
         } else {
             slot.value_at = self.arena.len();
             self.arena.extend_from_slice(value);
         }
-        slot.value_len = Some(value.len() as u32);
+        slot.value_len = value.len() as u32;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -119,24 +146,17 @@ impl Uncommitted {
         self.arena.len() + self.slots.len() * ENTRY_BYTES
     }
 
-    /// The changes in the order in which their keys were first written, or after [`Uncommitted::order`] in that of keys.
+    /// The changes in the order in which their keys were first written.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.slots.iter().map(|slot| (&self.arena[Self::key(&self.arena, slot)], self.value(slot)))
     }
 
-    /// Puts the changes into the order of their keys, for a write in bulk. Look-ups and scans no longer work until the
-    /// next `clear`.
-    pub(crate) fn order(&mut self) {
-        let arena = &self.arena;
-        self.slots.sort_unstable_by(|a, b| arena[Self::key(arena, a)].cmp(&arena[Self::key(arena, b)]));
-        self.table.clear();
-        self.sorted = None;
-    }
-
-    /// As [`Uncommitted::order`].
-    pub(crate) fn into_sorted(mut self) -> Self {
-        self.order();
-        self
+    /// The changes in the order of their keys, for a write in bulk.
+    pub(crate) fn by_key(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
+        let key = |index: u32| &self.arena[Self::key(&self.arena, &self.slots[index as usize])];
+        order.sort_unstable_by(|&a, &b| key(a).cmp(key(b)));
+        order.into_iter().map(move |index| (key(index), self.value(&self.slots[index as usize])))
     }
 
     /// Makes [`Uncommitted::scan`] possible until the next `clear`.

@@ -47,6 +47,7 @@ fn keys(keys: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let limits = MemoryLimits::default();
     let settings = RocksSettings {
+        rows: limits.rows,
         block_cache: limits.block_cache,
         write_buffers: limits.write_buffers,
         ..RocksSettings::default()

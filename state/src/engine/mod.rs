@@ -8,8 +8,6 @@ mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(feature = "rocksdb")]
-mod rocks_fill;
-#[cfg(feature = "rocksdb")]
 mod rocks_options;
 #[cfg(test)]
 mod tests;
@@ -109,6 +107,14 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// If the engine cannot write; then nothing is changed.
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError>;
+
+    /// [`Engine::write`] of much that will not be read soon: a restore.
+    ///
+    /// # Errors
+    /// As [`Engine::write`].
+    fn load(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
+        self.write(changes)
+    }
 
     /// Applies changes to a family that is being filled, and that nobody reads until [`Engine::keep`]: after a crash any part
     /// of them may be there.

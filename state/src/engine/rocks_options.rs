@@ -7,6 +7,12 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
+use super::rocks::Budget;
+
+/// How many files of level 0 a family collects before it merges them. RocksDB's default is 4; twice as many halve the merges,
+/// and filters tell which file a key may be in.
+pub(super) const FILES: i32 = 8;
+
 /// The bounds of all databases of one instance together. Every field is a ceiling, in bytes unless it says otherwise.
 #[derive(Clone, Debug)]
 pub struct RocksSettings {
@@ -18,6 +24,10 @@ pub struct RocksSettings {
     pub write_buffer: usize,
     /// The write-ahead log, per task: what is read again when a task is opened after a crash.
     pub wal: u64,
+    /// Rows in memory before RocksDB: those it has not been given yet and those that were looked up lately.
+    pub rows: usize,
+    /// The journals of the rows that RocksDB has not been given yet, on disk.
+    pub journals: u64,
     /// How many files each task keeps open.
     pub open_files: i32,
     /// Threads for flushes and compactions, for all tasks together.
@@ -27,10 +37,12 @@ pub struct RocksSettings {
 impl Default for RocksSettings {
     fn default() -> Self {
         Self {
-            block_cache: 64 << 20,
-            write_buffers: 32 << 20,
+            block_cache: 40 << 20,
+            write_buffers: 24 << 20,
             write_buffer: 16 << 20,
             wal: 16 << 20,
+            rows: 24 << 20,
+            journals: 128 << 20,
             open_files: 256,
             background_jobs: 2,
         }
@@ -40,6 +52,7 @@ impl Default for RocksSettings {
 /// What the databases of an instance share.
 pub(super) struct Shared {
     pub(super) options: Options,
+    pub(super) rows: Arc<Budget>,
     cache: Cache,
     buffers: WriteBufferManager,
 }
@@ -57,7 +70,7 @@ impl Shared {
         options.set_block_based_table_factory(&tables(&cache));
         lookups(&mut options);
         quiet(&mut options);
-        Arc::new(Self { options, cache, buffers })
+        Arc::new(Self { options, rows: Budget::new(settings.rows, settings.journals), cache, buffers })
     }
 
     /// Bytes of blocks and write buffers in memory.
@@ -83,8 +96,10 @@ fn limits(options: &mut Options, settings: &RocksSettings) {
     options.set_max_total_wal_size(settings.wal);
     options.set_max_open_files(settings.open_files);
     options.set_max_background_jobs(settings.background_jobs);
-    // What is flushed is soon merged and written again: compressing it is work done twice.
-    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
+    // What is young is soon merged and written again: compressing it is work done twice.
+    let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
+    options.set_compression_per_level(&[none, none, lz4]);
+    options.set_level_zero_file_num_compaction_trigger(FILES);
     options.set_level_compaction_dynamic_level_bytes(true);
     // Segments are dropped whole, and their files with them.
     options.set_recycle_log_file_num(0);

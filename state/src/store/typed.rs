@@ -240,7 +240,8 @@ impl<V> Typed<V> {
         Ok(Some(index))
     }
 
-    /// The value of `self.key`; what was not in the cache is there afterwards.
+    /// The value of `self.key`. What is read is not put into the cache, which would cost more than reading it again: the
+    /// engine keeps the rows that are in use.
     pub(super) fn read(&mut self, cx: &StateContext) -> Result<Option<Stamped<&V>>, StateError> {
         self.read_if(cx, |state| state != State::Lent)
     }
@@ -256,8 +257,7 @@ impl<V> Typed<V> {
         cx: &StateContext,
         counts: impl Fn(State) -> bool,
     ) -> Result<Option<Stamped<&V>>, StateError> {
-        let known = self.cached(cx)?;
-        if let (Some(index), Some(cache)) = (known, &mut self.cache)
+        if let (Some(index), Some(cache)) = (self.cached(cx)?, &mut self.cache)
             && counts(cache.slot(index).state)
         {
             cache.touch(index);
@@ -268,20 +268,8 @@ impl<V> Typed<V> {
         }
         let mut slot = self.slot.take();
         let timestamp = self.decode(&self.value, &mut slot)?;
-        match &mut self.cache {
-            // An entry that is there is not filled: one that is lent waits for its value, a newer one stays.
-            Some(cache) if known.is_none() => {
-                cache.trim();
-                let index = cache.insert(&self.key, self.value.len());
-                let entry = cache.slot_mut(index);
-                (entry.value, entry.timestamp, entry.state) = (slot, timestamp, State::Clean);
-                Ok(self.entry(index))
-            }
-            _ => {
-                self.slot = slot;
-                Ok(self.slot.as_ref().map(|value| Stamped { value, timestamp }))
-            }
-        }
+        self.slot = slot;
+        Ok(self.slot.as_ref().map(|value| Stamped { value, timestamp }))
     }
 
     fn entry(&self, index: u32) -> Option<Stamped<&V>> {

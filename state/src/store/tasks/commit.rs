@@ -31,15 +31,6 @@ impl Store {
         single.into_iter().chain(segments)
     }
 
-    /// Puts what was written into the order of keys: neighbours in a memtable are found in the processor's caches.
-    fn order(&mut self) {
-        match &mut self.body {
-            Body::KeyValue { layer, .. } => layer.order(),
-            Body::Window(segments) => segments.layers.values_mut().for_each(Uncommitted::order),
-            Body::Buffer(_) => {}
-        }
-    }
-
     fn clear(&mut self) {
         match &mut self.body {
             Body::KeyValue { layer, .. } => layer.clear(),
@@ -60,7 +51,6 @@ impl TaskStores {
         self.failed = true;
         self.open_segments()?;
         let notes = self.notes(marks);
-        self.stores.iter_mut().for_each(Store::order);
         for engine in 0..self.databases.len() {
             self.write_database(engine, &notes)?;
         }

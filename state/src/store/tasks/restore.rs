@@ -82,7 +82,7 @@ impl TaskStores {
         let notes = std::iter::once(Change::Put(database.meta, &mark_key, &mark_value))
             .chain(times_value.iter().map(|value| Change::Put(database.meta, &times_key, value)));
         let data = families.iter().flat_map(|(family, layer)| changes(*family, layer));
-        database.engine.write(&mut data.chain(notes)).map_err(|source| store.error(source))?;
+        database.engine.load(&mut data.chain(notes)).map_err(|source| store.error(source))?;
         store.mark = Some(mark);
         if let (Body::Window(segments), Some(times)) = (&mut store.body, times) {
             segments.committed_times = times;
@@ -143,7 +143,7 @@ fn rebuild(
     since_mark: usize,
 ) -> Result<bool, StateError> {
     let Body::KeyValue { family, .. } = store.body else { return Ok(true) };
-    let layer = batch.layers.remove(&0).unwrap_or_default().into_sorted();
+    let layer = batch.layers.remove(&0).unwrap_or_default();
     let since_mark = since_mark + layer.bytes();
     let (full, enough) = (count == 0, since_mark >= KEEP);
     if !layer.is_empty() {
@@ -243,7 +243,7 @@ impl Batch {
                     }
                 },
             };
-            families.push((family, layer.into_sorted()));
+            families.push((family, layer));
         }
         Ok(families)
     }

@@ -52,7 +52,7 @@ impl Versions {
         let until = [later, self.latest, self.ended].into_iter().flatten().filter(|end| *end > time).min();
         self.values.insert(time, value);
         if let Some(until) = until {
-            self.ended = self.ended.max(self.latest).max(Some(until));
+            self.ended = self.ended.max(Some(until));
             return Placed::Until(at(until));
         }
         match self.latest {

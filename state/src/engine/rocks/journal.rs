@@ -1,0 +1,257 @@
+//! The journal of a database: what was written to it and RocksDB has not been given yet.
+//!
+//! ```text
+//!  journal-7:  block block block …        block: length (4) | CRC-32 (4) | changes        little-endian
+//!  changes:    1 name length (2) name     of the family that the next ones are of
+//!              2 key length (4) value length (4) key value          put
+//!              3 key length (4) key                                 delete
+//!              4                                                    the family was dropped
+//! ```
+//! One block is one atomic write. Like RocksDB's own log it is never synced: a killed process loses nothing; a machine that
+//! fails may lose the last blocks, and what they held is in the changelog. A block that is cut off or damaged ends the journal:
+//! what is before it is what the database held at some moment before.
+//!
+//! When RocksDB takes over what the journal holds, the same batch sets the number of the next journal (`@journal` in the meta
+//! family): a journal is read only if it is the one that RocksDB expects.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::engine::{Change, FamilyId};
+
+const PREFIX: &str = "journal-";
+const HEADER: usize = 8;
+
+const FAMILY: u8 = 1;
+const PUT: u8 = 2;
+const DELETE: u8 = 3;
+const DROP: u8 = 4;
+
+/// What a block holds, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry<'a> {
+    /// The next ones are of this family.
+    Family(&'a str),
+    Put(&'a [u8], &'a [u8]),
+    Delete(&'a [u8]),
+    /// The family has gone.
+    Dropped,
+}
+
+/// The changes of one atomic write as bytes. [`Block::begin`] comes first.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// A header to be filled in, then the changes.
+    bytes: Vec<u8>,
+    family: Option<FamilyId>,
+}
+
+/// More memory than this is not kept for the next block.
+const BLOCK_KEPT: usize = 1 << 20;
+
+fn push_length(bytes: &mut Vec<u8>, of: &[u8]) {
+    bytes.extend_from_slice(&(of.len() as u32).to_le_bytes());
+}
+
+impl Block {
+    pub(super) fn begin(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(BLOCK_KEPT);
+        self.bytes.extend_from_slice(&[0; HEADER]);
+        self.family = None;
+    }
+
+    /// Whether the next change is of another family than the one before: [`Block::family`] must be called first.
+    pub(super) fn turns_to(&self, family: FamilyId) -> bool {
+        self.family != Some(family)
+    }
+
+    pub(super) fn family(&mut self, family: FamilyId, name: &str) {
+        self.bytes.push(FAMILY);
+        self.bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.family = Some(family);
+    }
+
+    pub(super) fn push(&mut self, change: &Change<'_>) {
+        let bytes = &mut self.bytes;
+        match change {
+            Change::Put(_, key, value) => {
+                bytes.push(PUT);
+                push_length(bytes, key);
+                push_length(bytes, value);
+                bytes.extend_from_slice(key);
+                bytes.extend_from_slice(value);
+            }
+            Change::Delete(_, key) => {
+                bytes.push(DELETE);
+                push_length(bytes, key);
+                bytes.extend_from_slice(key);
+            }
+        }
+    }
+
+    pub(super) fn push_drop(&mut self) {
+        self.bytes.push(DROP);
+    }
+
+    /// What was pushed, in order.
+    pub(super) fn entries(&self) -> Entries<'_> {
+        Entries { rest: &self.bytes[HEADER..] }
+    }
+
+    fn seal(&mut self) {
+        let changes = &self.bytes[HEADER..];
+        let (length, sum) = (changes.len() as u32, crc32fast::hash(changes));
+        self.bytes[..4].copy_from_slice(&length.to_le_bytes());
+        self.bytes[4..HEADER].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// The changes of a block, or of several.
+#[derive(Debug)]
+pub(super) struct Entries<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Entries<'a> {
+    fn length(&mut self) -> Option<usize> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        self.rest = rest;
+        Some(u32::from_le_bytes(*length) as usize)
+    }
+
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+}
+
+/// Ends at what is no change.
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let (kind, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        match *kind {
+            FAMILY => {
+                let (length, rest) = self.rest.split_first_chunk::<2>()?;
+                self.rest = rest;
+                let name = self.bytes(u16::from_le_bytes(*length) as usize)?;
+                std::str::from_utf8(name).ok().map(Entry::Family)
+            }
+            PUT => {
+                let (key, value) = (self.length()?, self.length()?);
+                Some(Entry::Put(self.bytes(key)?, self.bytes(value)?))
+            }
+            DELETE => {
+                let key = self.length()?;
+                self.bytes(key).map(Entry::Delete)
+            }
+            DROP => Some(Entry::Dropped),
+            _ => None,
+        }
+    }
+}
+
+/// The file that blocks are added to.
+#[derive(Debug)]
+pub(super) struct Journal {
+    directory: PathBuf,
+    number: u64,
+    /// Made with the first block.
+    file: Option<File>,
+    bytes: u64,
+    /// It ends in half a block that could not be cut off: what came after it would not be read.
+    broken: bool,
+}
+
+fn path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{number}"))
+}
+
+impl Journal {
+    /// Opens the journal with this number and gives what it holds, block by block; others are of no use and removed.
+    pub(super) fn open(directory: &Path, number: u64, mut replay: impl FnMut(Entries<'_>)) -> std::io::Result<Self> {
+        let own = path(directory, number);
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.path() != own {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        let mut journal = Self { directory: directory.to_owned(), number, file: None, bytes: 0, broken: false };
+        let mut file = match File::options().read(true).write(true).open(&own) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(journal),
+            file => file?,
+        };
+        let mut blocks = Vec::new();
+        file.read_to_end(&mut blocks)?;
+        let mut rest = &blocks[..];
+        while let Some((block, after)) = next_block(rest) {
+            replay(Entries { rest: block });
+            rest = after;
+        }
+        journal.bytes = (blocks.len() - rest.len()) as u64;
+        if !rest.is_empty() {
+            tracing::warn!(file = %own.display(), at = journal.bytes, bytes = rest.len(),
+                "the end of the journal is cut off or damaged; what it held is taken from the changelogs");
+            file.set_len(journal.bytes)?;
+        }
+        file.seek(SeekFrom::Start(journal.bytes))?;
+        journal.file = Some(file);
+        Ok(journal)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds a block. If that fails the journal is as it was before.
+    pub(super) fn append(&mut self, block: &mut Block) -> std::io::Result<()> {
+        if self.broken {
+            return Err(std::io::Error::other("half a block of an earlier write could not be removed"));
+        }
+        block.seal();
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let options = &mut File::options();
+                options.create(true).truncate(true).write(true);
+                none.insert(options.open(path(&self.directory, self.number))?)
+            }
+        };
+        if let Err(error) = file.write_all(&block.bytes) {
+            let back = file.set_len(self.bytes).and_then(|()| file.seek(SeekFrom::Start(self.bytes)));
+            self.broken = back.is_err();
+            return Err(error);
+        }
+        self.bytes += block.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Begins the next journal: RocksDB has what this one holds, and knows the next one's number.
+    pub(super) fn next(&mut self) {
+        self.number += 1;
+        (self.bytes, self.broken) = (0, false);
+        if self.file.take().is_some() {
+            // It is removed when the database is opened again, if not now.
+            let _ = std::fs::remove_file(path(&self.directory, self.number - 1));
+        }
+    }
+}
+
+/// The first block and what comes after it; `None` if there is no whole one.
+fn next_block(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (sum, rest) = rest.split_first_chunk::<4>()?;
+    let (block, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    (crc32fast::hash(block) == u32::from_le_bytes(*sum)).then_some((block, rest))
+}

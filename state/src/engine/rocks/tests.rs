@@ -1,0 +1,291 @@
+//! What a database holds after a kill at any moment, whatever RocksDB has been given by then.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::engine::{Change, Direction, FamilyId};
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Little memory, so that RocksDB is given rows every few writes.
+fn small(rows: usize) -> RocksSettings {
+    RocksSettings { rows, journals: 4 << 10, ..RocksSettings::default() }
+}
+
+fn open(dir: &TempDir, settings: &RocksSettings) -> Box<dyn Engine> {
+    RocksStorage::new(dir.path(), settings).open("0_0").unwrap()
+}
+
+fn put(engine: &mut dyn Engine, family: FamilyId, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+    engine.write(&mut std::iter::once(Change::Put(family, key, value)))
+}
+
+fn get(engine: &dyn Engine, family: FamilyId, key: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    engine.get(family, key, &mut out).unwrap().then_some(out)
+}
+
+fn all(engine: &dyn Engine, family: FamilyId) -> Rows {
+    let scan = engine.scan(family, (Bound::Unbounded, Bound::Unbounded), Direction::Forward).unwrap();
+    scan.map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())).unwrap()).collect()
+}
+
+fn journals(dir: &TempDir) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir.path().join("0_0")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("journal-")).collect()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Some changes of family 0 or 1 in one write: key, and value unless it is a delete.
+    Write(Vec<(usize, u8, Option<u8>)>),
+    Load(usize, u8, u8),
+    Get(usize, u8),
+    Scan(usize),
+    Drop(usize),
+    Sync,
+    /// The process is killed: what was written is there when the database is opened again.
+    Kill,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let change = (0..2usize, 0..20u8, proptest::option::weighted(0.8, any::<u8>()));
+    prop_oneof![
+        40 => proptest::collection::vec(change, 1..6).prop_map(Step::Write),
+        2 => (0..2usize, 0..20u8, any::<u8>()).prop_map(|(family, key, value)| Step::Load(family, key, value)),
+        40 => (0..2usize, 0..20u8).prop_map(|(family, key)| Step::Get(family, key)),
+        1 => (0..2usize).prop_map(Step::Scan),
+        2 => (0..2usize).prop_map(Step::Drop),
+        1 => Just(Step::Sync),
+        3 => Just(Step::Kill),
+    ]
+}
+
+/// Values of several lengths, so that some do not fit where the one before was.
+fn bytes(value: u8) -> Vec<u8> {
+    vec![value; usize::from(value) % 7]
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+fn lives(steps: Vec<Step>, rows: usize) {
+    let (dir, settings) = (tempfile::tempdir().unwrap(), small(rows));
+    let mut engine = open(&dir, &settings);
+    let mut model = [Rows::new(), Rows::new()];
+    for step in steps {
+        let families = NAMES.map(|name| engine.open_family(name).unwrap());
+        match step {
+            Step::Write(changes) => {
+                let changes: Vec<_> =
+                    changes.into_iter().map(|(family, key, value)| (family, [key], value.map(bytes))).collect();
+                let mut batch = changes.iter().map(|(family, key, value)| match value {
+                    Some(value) => Change::Put(families[*family], key, value),
+                    None => Change::Delete(families[*family], key),
+                });
+                engine.write(&mut batch).unwrap();
+                for (family, key, value) in changes {
+                    match value {
+                        Some(value) => model[family].insert(key.to_vec(), value),
+                        None => model[family].remove(&key[..]),
+                    };
+                }
+            }
+            Step::Load(family, key, value) => {
+                let value = bytes(value);
+                engine.load(&mut std::iter::once(Change::Put(families[family], &[key], &value))).unwrap();
+                model[family].insert(vec![key], value);
+            }
+            Step::Get(family, key) => {
+                assert_eq!(get(&*engine, families[family], &[key]).as_ref(), model[family].get(&[key][..]));
+            }
+            Step::Scan(family) => assert_eq!(all(&*engine, families[family]), model[family]),
+            Step::Drop(family) => {
+                engine.drop_family(families[family]).unwrap();
+                model[family].clear();
+            }
+            Step::Sync => engine.sync().unwrap(),
+            Step::Kill => {
+                drop(engine);
+                engine = open(&dir, &settings);
+            }
+        }
+    }
+    drop(engine);
+    let mut engine = open(&dir, &settings);
+    for (name, rows) in NAMES.iter().zip(&model) {
+        let family = engine.open_family(name).unwrap();
+        assert_eq!(all(&*engine, family), *rows);
+    }
+    assert!(journals(&dir).len() <= 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn a_database_holds_what_was_written_through_kills_and_hand_overs(
+        steps in proptest::collection::vec(step(), 1..150), rows in prop_oneof![Just(0), 500..4_000usize],
+    ) {
+        lives(steps, rows);
+    }
+}
+
+/// A database of five writes of two rows, none of which RocksDB has been given; and its journal.
+fn five_writes(dir: &TempDir) -> PathBuf {
+    let mut engine = open(dir, &RocksSettings::default());
+    let (rows, marks) = (engine.open_family("rows").unwrap(), engine.open_family("marks").unwrap());
+    for n in 1..=5u8 {
+        let changes = [Change::Put(rows, &[n], b"row"), Change::Put(marks, b"mark", std::slice::from_ref(&n))];
+        engine.write(&mut changes.into_iter()).unwrap();
+    }
+    drop(engine);
+    journals(dir).pop().unwrap()
+}
+
+/// After a loss some writes are there from the first on, and the mark is that of the last of them. How many?
+/// Nothing is scanned: RocksDB would be given the rows.
+fn whole_writes(dir: &TempDir) -> u8 {
+    let mut engine = open(dir, &RocksSettings::default());
+    let (rows, marks) = (engine.open_family("rows").unwrap(), engine.open_family("marks").unwrap());
+    let there: Vec<u8> = (1..=100).filter(|n| get(&*engine, rows, &[*n]).is_some()).collect();
+    let count = there.len() as u8;
+    assert_eq!(there, (1..=count).collect::<Vec<_>>());
+    assert_eq!(get(&*engine, marks, b"mark"), (count > 0).then(|| vec![count]));
+    // And it goes on from there.
+    put(&mut *engine, rows, &[100], b"new").unwrap();
+    drop(engine);
+    let mut engine = open(dir, &RocksSettings::default());
+    let rows = engine.open_family("rows").unwrap();
+    assert_eq!((1..=100).filter(|n| get(&*engine, rows, &[*n]).is_some()).count(), there.len() + 1);
+    count
+}
+
+#[test]
+fn a_journal_that_is_cut_off_anywhere_gives_whole_writes_from_the_first_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = five_writes(&dir);
+    let whole = std::fs::read(&journal).unwrap();
+    let mut counts = Vec::new();
+    for cut in 0..=whole.len() {
+        std::fs::write(&journal, &whole[..cut]).unwrap();
+        counts.push(whole_writes(&dir));
+    }
+    assert!(counts.is_sorted());
+    assert_eq!([counts.first(), counts.last()], [Some(&0), Some(&5)]);
+}
+
+#[test]
+fn a_journal_that_is_damaged_gives_the_writes_before_the_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = five_writes(&dir);
+    let whole = std::fs::read(&journal).unwrap();
+    let block = whole.len() / 5;
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&journal, &damaged).unwrap();
+        assert_eq!(usize::from(whole_writes(&dir)), at / block, "byte {at}");
+    }
+}
+
+#[test]
+fn a_journal_that_rocksdb_has_taken_over_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = five_writes(&dir);
+    let taken_over = std::fs::read(&journal).unwrap();
+    let mut engine = open(&dir, &RocksSettings::default());
+    engine.sync().unwrap();
+    let rows = engine.open_family("rows").unwrap();
+    put(&mut *engine, rows, &[1], b"newer").unwrap();
+    drop(engine);
+    // As if the process had been killed between the hand-over and the removal of the file.
+    std::fs::write(&journal, taken_over).unwrap();
+    let mut engine = open(&dir, &RocksSettings::default());
+    let rows = engine.open_family("rows").unwrap();
+    assert_eq!(get(&*engine, rows, &[1]), Some(b"newer".to_vec()));
+    assert!(!journal.exists());
+}
+
+#[test]
+fn a_family_that_was_dropped_does_not_come_back_with_the_journal() {
+    for made in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = open(&dir, &RocksSettings::default());
+        let family = engine.open_family("s").unwrap();
+        put(&mut *engine, family, b"old", b"1").unwrap();
+        if made {
+            engine.sync().unwrap();
+            put(&mut *engine, family, b"old", b"2").unwrap();
+        }
+        engine.drop_family(family).unwrap();
+        let family = engine.open_family("s").unwrap();
+        put(&mut *engine, family, b"new", b"3").unwrap();
+        drop(engine);
+        let mut engine = open(&dir, &RocksSettings::default());
+        let family = engine.open_family("s").unwrap();
+        assert_eq!(all(&*engine, family), Rows::from([(b"new".to_vec(), b"3".to_vec())]), "made: {made}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_write_that_finds_the_disk_full_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = open(&dir, &RocksSettings::default());
+    let family = engine.open_family("s").unwrap();
+    put(&mut *engine, family, b"k", b"1").unwrap();
+    engine.sync().unwrap();
+    // Where the next journal is to be.
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("0_0/journal-1")).unwrap();
+    let error = put(&mut *engine, family, b"k", b"2").unwrap_err().to_string();
+    assert!(error.contains("writing the journal") && error.contains("0_0"), "{error}");
+    assert_eq!(get(&*engine, family, b"k"), Some(b"1".to_vec()));
+    drop(engine);
+    std::fs::remove_file(dir.path().join("0_0/journal-1")).unwrap();
+    let mut engine = open(&dir, &RocksSettings::default());
+    let family = engine.open_family("s").unwrap();
+    assert_eq!(get(&*engine, family, b"k"), Some(b"1".to_vec()));
+}
+
+#[test]
+fn rows_that_are_only_read_are_found_again_and_follow_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = open(&dir, &RocksSettings::default());
+    let family = engine.open_family("s").unwrap();
+    engine.load(&mut std::iter::once(Change::Put(family, b"k", b"1"))).unwrap();
+    for value in [b"1", b"2", b"3"] {
+        put(&mut *engine, family, b"k", value).unwrap();
+        for _ in 0..3 {
+            assert_eq!(get(&*engine, family, b"k"), Some(value.to_vec()));
+        }
+        engine.load(&mut std::iter::once(Change::Put(family, b"k", b"loaded"))).unwrap();
+        assert_eq!(get(&*engine, family, b"k"), Some(b"loaded".to_vec()));
+        assert_eq!(get(&*engine, family, b"k"), Some(b"loaded".to_vec()));
+    }
+}
+
+#[test]
+fn the_rows_of_all_databases_stay_within_their_bound() {
+    let budget = Budget::new(60_000, 0);
+    let mut databases = [(); 2].map(|()| rows::Rows::new(Arc::clone(&budget)));
+    let family = FamilyId(1);
+    for n in 0..5_000u32 {
+        for rows in &mut databases {
+            rows.put(family, &n.to_be_bytes(), Some(&[7; 20]));
+            rows.keep(family, &(n / 2 + 1_000_000).to_be_bytes(), &[8; 20]);
+            if rows.is_full() {
+                rows.settle();
+            }
+        }
+        let held: usize = databases.iter().map(rows::Rows::bytes).sum();
+        assert!(held <= 60_000 + 200, "{held}");
+    }
+    let mut out = Vec::new();
+    assert_eq!(databases[0].get(family, &4_999u32.to_be_bytes(), &mut out), Some(true));
+    assert_eq!(out, [7; 20]);
+    assert_eq!(databases[0].get(family, &0u32.to_be_bytes(), &mut out), None, "it has gone long ago");
+}
