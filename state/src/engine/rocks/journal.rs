@@ -15,7 +15,7 @@
 //! family): a journal is read only if it is the one that RocksDB expects.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::engine::{Change, FamilyId};
@@ -188,16 +188,14 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(journal),
             file => file?,
         };
-        let mut blocks = Vec::new();
-        file.read_to_end(&mut blocks)?;
-        let mut rest = &blocks[..];
-        while let Some((block, after)) = next_block(rest) {
-            replay(Entries { rest: block });
-            rest = after;
+        let length = file.metadata()?.len();
+        let (mut reader, mut block) = (BufReader::new(&file), Vec::new());
+        while let Some(bytes) = next_block(&mut reader, length - journal.bytes, &mut block)? {
+            replay(Entries { rest: &block });
+            journal.bytes += bytes;
         }
-        journal.bytes = (blocks.len() - rest.len()) as u64;
-        if !rest.is_empty() {
-            tracing::warn!(file = %own.display(), at = journal.bytes, bytes = rest.len(),
+        if journal.bytes < length {
+            tracing::warn!(file = %own.display(), at = journal.bytes, bytes = length - journal.bytes,
                 "the end of the journal is cut off or damaged; what it held is taken from the changelogs");
             file.set_len(journal.bytes)?;
         }
@@ -248,10 +246,20 @@ impl Journal {
     }
 }
 
-/// The first block and what comes after it; `None` if there is no whole one.
-fn next_block(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (sum, rest) = rest.split_first_chunk::<4>()?;
-    let (block, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    (crc32fast::hash(block) == u32::from_le_bytes(*sum)).then_some((block, rest))
+/// Reads the next block's changes into `block` and answers how long the whole block is; `None` if what is left, `left` bytes,
+/// does not begin with a whole one.
+fn next_block(file: &mut impl Read, left: u64, block: &mut Vec<u8>) -> std::io::Result<Option<u64>> {
+    let mut header = [0; HEADER];
+    if left < HEADER as u64 {
+        return Ok(None);
+    }
+    file.read_exact(&mut header)?;
+    let [a, b, c, d, sum @ ..] = header;
+    let length = u32::from_le_bytes([a, b, c, d]);
+    if u64::from(length) > left - HEADER as u64 {
+        return Ok(None);
+    }
+    block.resize(length as usize, 0);
+    file.read_exact(block)?;
+    Ok((crc32fast::hash(block) == u32::from_le_bytes(sum)).then_some(HEADER as u64 + u64::from(length)))
 }
