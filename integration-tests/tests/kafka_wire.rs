@@ -13,6 +13,7 @@ use millstream::broker::{
     Broker, BrokerError, ErrorClass, Isolation, MemberEvent, MemberSettings, NewTopic, OutRecord, PartitionQueue,
     Producer, Ticket, Wake,
 };
+use millstream::clock::{Clock as _, Monotonic, SystemClock};
 use millstream::state::model::{Headers, Position, TopicPartition};
 use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
 use millstream_integration_tests::support::{self, bootstrap, loader};
@@ -155,6 +156,39 @@ fn the_ends_of_a_topic_are_asked_for_until_there_is_an_answer() {
             assert_eq!(scene.proxy.rules().total(), before + 1, "{fault:?}");
         }
     }
+}
+
+/// Lost once: the process, by SIGSEGV in librdkafka, which was asked for offsets while it did not know who leads the partition:
+/// its search for leaders goes on in two threads at once. Left to it, the search is repeated after three seconds; and of
+/// records to be deleted it says nothing before that.
+#[test]
+fn a_leader_is_known_before_it_is_to_be_asked() {
+    let Some(scene) = scene("leaders") else { return };
+    let partition = TopicPartition::new(scene.topic.clone(), 0);
+    // LEADER_NOT_AVAILABLE, also for what the client asks by itself when it is connected.
+    let arm = || {
+        let rule = Rule { api: Api::Metadata, when: When::Next(8), fault: Fault::Answer(5) };
+        scene.proxy.rules().arm(rule);
+        scene.proxy.rules().total() + 8
+    };
+    let client = || KafkaBroker::new(KafkaSettings::new(scene.proxy.address())).unwrap().admin();
+    for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
+        let (admin, all) = (client(), arm());
+        let begun = SystemClock::default();
+        let ends = wait(admin.end_positions(vec![partition.clone()], isolation));
+        assert_eq!(ends.unwrap(), [Position::START]);
+        assert_eq!(scene.proxy.rules().total(), all, "the leader was believed to be known");
+        let took = begun.monotonic().since(Monotonic::default());
+        assert!(took < Duration::from_millis(2500), "the search was left to librdkafka: {took:?}");
+    }
+    let (admin, all) = (client(), arm());
+    let mut refused = 0;
+    while let Err(error) = wait(admin.delete_records(vec![(partition.clone(), Position::START)])) {
+        assert_eq!(error.class, ErrorClass::Retriable, "{error}");
+        refused += 1;
+    }
+    assert_eq!(scene.proxy.rules().total(), all);
+    assert!(refused >= 4, "refused {refused} times only: librdkafka looked for the leader");
 }
 
 /// Lost once: up to a second of each start. A partition is paused until its task is restored, and librdkafka's thread that

@@ -127,12 +127,87 @@ fn txn_offsets(version: i16, mut body: Reader<'_>, reply: &mut Writer, code: i16
     Some(())
 }
 
-/// A broker's reply to a fetch with each partition's records replaced by an error code; others as they are.
+/// A broker's reply with an error code in it: to a fetch instead of each partition's records, to a question for metadata
+/// instead of each topic's partitions. `None` for other kinds.
 pub(super) fn in_reply(api: Api, version: i16, reply: &[u8], code: i16) -> Option<Vec<u8>> {
-    if api != Api::Fetch {
-        return None;
+    match api {
+        Api::Fetch => fetch(version, reply, code),
+        Api::Metadata => metadata(version, reply, code),
+        _ => None,
     }
-    let compact = api.is_compact(version);
+}
+
+fn metadata(version: i16, reply: &[u8], code: i16) -> Option<Vec<u8>> {
+    let compact = Api::Metadata.is_compact(version);
+    let mut reader = Reader::new(reply, compact);
+    reader.i32()?;
+    reader.tags()?;
+    if version >= 3 {
+        reader.i32()?;
+    }
+    for _ in 0..reader.count()? {
+        reader.i32()?;
+        reader.string()?;
+        reader.i32()?;
+        if version >= 1 {
+            reader.string()?;
+        }
+        reader.tags()?;
+    }
+    if version >= 2 {
+        reader.string()?;
+    }
+    if version >= 1 {
+        reader.i32()?;
+    }
+    let mut writer = Writer::new(compact);
+    writer.raw(reply.get(..reader.at)?);
+    let topics = reader.count()?;
+    writer.count(topics);
+    for _ in 0..topics {
+        reader.i16()?;
+        writer.i16(code);
+        let begin = reader.at;
+        reader.string()?;
+        if version >= 10 {
+            reader.take(16)?;
+        }
+        if version >= 1 {
+            reader.take(1)?;
+        }
+        writer.raw(reply.get(begin..reader.at)?).count(0);
+        skip_partitions(version, &mut reader)?;
+        if version >= 8 {
+            writer.i32(reader.i32()?);
+        }
+        reader.tags()?;
+        writer.tags();
+    }
+    writer.raw(reader.rest());
+    Some(writer.bytes)
+}
+
+fn skip_partitions(version: i16, reader: &mut Reader<'_>) -> Option<()> {
+    for _ in 0..reader.count()? {
+        reader.i16()?;
+        // number, leader
+        reader.i64()?;
+        if version >= 7 {
+            reader.i32()?;
+        }
+        // replicas, those in sync, those offline
+        for _ in 0..if version >= 5 { 3 } else { 2 } {
+            for _ in 0..reader.count()? {
+                reader.i32()?;
+            }
+        }
+        reader.tags()?;
+    }
+    Some(())
+}
+
+fn fetch(version: i16, reply: &[u8], code: i16) -> Option<Vec<u8>> {
+    let compact = Api::Fetch.is_compact(version);
     let mut reader = Reader::new(reply, compact);
     let mut writer = Writer::new(compact);
     writer.i32(reader.i32()?).tags();

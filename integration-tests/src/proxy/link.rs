@@ -130,6 +130,8 @@ impl Link {
 
     fn reply(&self, frame: Vec<u8>, expected: Option<Expected>) -> Result<(), End> {
         let Some(Expected { api: Some(api), version, fault }) = expected else { return self.to_client(&frame) };
+        let translate = |host: &str, port: i32| self.hub.translate(host, port);
+        let frame = routes::rewrite(api, version, &frame, &translate).unwrap_or(frame);
         match fault {
             Some(Fault::LoseReply) => return Ok(()),
             Some(Fault::DisconnectReply) => return Err(End::Closed),
@@ -141,10 +143,6 @@ impl Link {
             }
             _ => {}
         }
-        let translate = |host: &str, port: i32| self.hub.translate(host, port);
-        match routes::rewrite(api, version, &frame, &translate) {
-            Some(rewritten) => self.to_client(&rewritten),
-            None => self.to_client(&frame),
-        }
+        self.to_client(&frame)
     }
 }

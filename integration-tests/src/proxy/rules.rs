@@ -24,7 +24,8 @@ pub enum Fault {
     Delay(Duration),
     /// It has its effect at once, the reply comes later.
     DelayReply(Duration),
-    /// The broker never sees it; the client is told this error. (A fetch is asked, and its records left out.)
+    /// The broker never sees it; the client is told this error. (A fetch or a question for
+    /// metadata is asked, and its records or partitions left out.)
     Answer(i16),
     /// It has its effect, and the client is told this error.
     AnswerAfter(i16),

@@ -16,7 +16,8 @@ use rdkafka::types::RDKafkaType;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::errors::Failure;
-use super::native::{self, Element};
+use super::leaders::{self, Leaders};
+use super::native::{self, Element, TopicInfo};
 use super::patience::Patience;
 use super::{KafkaSettings, config, offsets};
 use crate::broker::{
@@ -26,8 +27,9 @@ use crate::broker::{
 /// How many calls may be under way.
 const CALLS: usize = 256;
 
-/// How long the leaders of a topic may take to be told; who asked for offsets asks again.
-const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the leaders of a topic may take to be told. Who asked for offsets asks again, of another broker if that one is
+/// silent.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Logging;
 
@@ -51,6 +53,7 @@ pub(super) struct KafkaAdmin {
 struct Calls {
     client: AdminClient<Logging>,
     groups: Groups,
+    leaders: Leaders,
     patience: Patience,
 }
 
@@ -84,7 +87,8 @@ impl KafkaAdmin {
         let client = AdminClient::from_config_and_context(&config::admin(settings), Logging)
             .map_err(|error| config::not_made("make an admin client", &error))?;
         let groups = Groups { config: config::groups(settings), client: Mutex::default() };
-        let calls = Calls { client, groups, patience: Patience::new(settings.request_timeout) };
+        let patience = Patience::new(settings.request_timeout);
+        let calls = Calls { client, groups, leaders: Leaders::default(), patience };
         Ok(Self { calls: Arc::new(calls), under_way: Arc::default() })
     }
 
@@ -158,17 +162,18 @@ impl Calls {
         AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
     }
 
-    /// Ids and numbers of partitions of those topics that exist.
-    fn found(&self, topics: &[Arc<str>]) -> Result<HashMap<String, (TopicId, i32)>, BrokerError> {
+    /// What those topics are that exist.
+    fn found(&self, topics: &[Arc<str>], timeout: Duration) -> Result<HashMap<String, TopicInfo>, BrokerError> {
         let names = topics.iter().map(|topic| CString::new(&**topic)).collect::<Result<Vec<_>, _>>();
         let names = names.map_err(|error| BrokerError::new(ErrorClass::Fatal, "describe topics", error.to_string()))?;
-        let mut found = HashMap::new();
-        let described = native::describe_topics(self.client.inner(), &names, &self.patience)
+        let described = native::describe_topics(self.client.inner(), &names, timeout, &self.patience)
             .map_err(|failure| failure.error("describe topics"))?;
+        described.iter().for_each(|(name, answer)| self.leaders.note(name, answer));
+        let mut found = HashMap::new();
         for (name, answer) in described {
             match answer {
-                Ok((id, partitions)) => {
-                    found.insert(name, (TopicId(id), partitions));
+                Ok(info) => {
+                    found.insert(name, info);
                 }
                 Err(failure) if failure.class() == ErrorClass::UnknownTopic => {}
                 Err(failure) => return Err(failure.error(format!("describe topic {name}"))),
@@ -177,15 +182,27 @@ impl Calls {
         Ok(found)
     }
 
+    /// To be done before every call of librdkafka's that looks for leaders.
+    fn meet_leaders(&self, call: &str, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
+        let unknown = self.leaders.to_describe(partitions);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let found = self.found(&unknown, LEADERS_TIMEOUT.min(self.patience.timeout()))?;
+        let described = partitions.iter().filter(|partition| unknown.contains(&partition.topic));
+        leaders::check(call, described, &found)
+    }
+
     fn describe_topics(&self, topics: &[Arc<str>]) -> Result<Vec<Option<TopicDescription>>, BrokerError> {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
         self.patience.retry(1, || {
-            let found = self.found(topics)?;
+            let found = self.found(topics, self.patience.timeout())?;
             let mut configs = self.configs(topics.iter().filter(|topic| found.contains_key(&***topic)))?;
             let describe = |topic: &Arc<str>| {
-                let (id, partitions) = *found.get(&**topic)?;
+                let TopicInfo { id, led } = found.get(&**topic)?;
+                let (id, partitions) = (TopicId(*id), i32::try_from(led.len()).unwrap_or(i32::MAX));
                 // Absent if it was deleted between the two calls.
                 let config = configs.remove(&**topic)?;
                 Some(TopicDescription { name: topic.clone(), id, partitions, config })
@@ -261,7 +278,7 @@ impl Calls {
             return Ok(());
         }
         self.patience.retry(1, || {
-            let found = self.found(&topics)?.len();
+            let found = self.found(&topics, self.patience.timeout())?.len();
             if found == if exists { topics.len() } else { 0 } {
                 return Ok(());
             }
@@ -304,47 +321,23 @@ impl Calls {
                 .map_err(|error| Failure::from(error).error(format!("list offsets of {partition}")))?;
         }
         self.patience.retry(1, || {
-            let committed_only = isolation == Isolation::ReadCommitted;
-            let answer = native::list_offsets(self.client.inner(), &wanted, committed_only, &self.patience)
-                .map_err(|failure| self.without_leader(partitions, failure))?;
-            let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
-            let positions: Result<_, _> = answers.map(|(partition, element)| position_of(partition, element)).collect();
-            positions.inspect_err(|error| self.forget_leaders(partitions, error))
+            let answer = self
+                .meet_leaders("list offsets", partitions)
+                .and_then(|()| self.list_offsets(partitions, &wanted, isolation == Isolation::ReadCommitted));
+            answer.inspect_err(|error| self.leaders.doubt(partitions, error))
         })
     }
 
-    /// After a new election librdkafka's admin calls go on asking the leader that they remember, with the epoch they
-    /// remember (FENCED_LEADER_EPOCH for minutes on end); asking for the topic's metadata makes them forget it.
-    fn forget_leaders(&self, partitions: &[TopicPartition], error: &BrokerError) {
-        if error.class != ErrorClass::Retriable {
-            return;
-        }
-        let mut topics: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
-        topics.dedup();
-        for topic in topics {
-            if let Err(error) = self.client.inner().fetch_metadata(Some(topic), LEADERS_TIMEOUT) {
-                tracing::debug!(topic, %error, "the topic's leaders cannot be asked for yet");
-            }
-        }
-    }
-
-    /// librdkafka says the same of topics that do not exist and of leaders that are being elected.
-    fn without_leader(&self, partitions: &[TopicPartition], failure: Failure) -> BrokerError {
-        if failure.code != RDKafkaErrorCode::NoEnt {
-            return failure.error("list offsets");
-        }
-        let topics: Vec<Arc<str>> = partitions.iter().map(|partition| partition.topic.clone()).collect();
-        let found = match self.found(&topics) {
-            Ok(found) => found,
-            Err(error) => return error,
-        };
-        let exists = |partition: &&TopicPartition| {
-            found.get(&*partition.topic).is_some_and(|(_, partitions)| partition.partition < *partitions)
-        };
-        match partitions.iter().find(|partition| !exists(partition)) {
-            Some(partition) => no_answer(partition),
-            None => BrokerError::new(ErrorClass::Retriable, "list offsets", failure.reason),
-        }
+    fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        wanted: &TopicPartitionList,
+        committed_only: bool,
+    ) -> Result<Vec<Position>, BrokerError> {
+        let answer = native::list_offsets(self.client.inner(), wanted, committed_only, &self.patience)
+            .map_err(|failure| of_leaders("list offsets", failure))?;
+        let answers = partitions.iter().zip(offsets::in_order(partitions, answer));
+        answers.map(|(partition, element)| position_of(partition, element)).collect()
     }
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, BrokerError> {
@@ -373,18 +366,21 @@ impl Calls {
             list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(position.number()))
                 .map_err(|error| Failure::from(error).error(format!("delete records of {partition}")))?;
         }
+        let partitions: Vec<TopicPartition> = before.iter().map(|(partition, _)| partition.clone()).collect();
+        let deleted = self.meet_leaders("delete records", &partitions).and_then(|()| self.delete_records_of(&list));
+        deleted.inspect_err(|error| self.leaders.doubt(&partitions, error))
+    }
+
+    fn delete_records_of(&self, list: &TopicPartitionList) -> Result<(), BrokerError> {
         let answer = self
             .patience
-            .answer(self.client.delete_records(&list, &self.options()))
-            .map_err(|error| Failure::from(error).error("delete records"))?;
+            .answer(self.client.delete_records(list, &self.options()))
+            .map_err(|error| of_leaders("delete records", Failure::from(error)))?;
         match native::elements(&answer).into_iter().find(|element| element.code != RDKafkaErrorCode::NoError) {
             None => Ok(()),
             Some(element) => {
                 let call = format!("delete records of {}-{}", element.topic, element.partition);
-                let error = Failure::of(element.code).error(call);
-                let partitions: Vec<TopicPartition> = before.iter().map(|(partition, _)| partition.clone()).collect();
-                self.forget_leaders(&partitions, &error);
-                Err(error)
+                Err(Failure::of(element.code).error(call))
             }
         }
     }
@@ -395,12 +391,16 @@ fn position_of(partition: &TopicPartition, element: Option<Element>) -> Result<P
     match element {
         Some(element) if element.code == RDKafkaErrorCode::NoError => Ok(Position::new(element.offset)),
         Some(element) => Err(Failure::of(element.code).error(call())),
-        None => Err(no_answer(partition)),
+        None => Err(Failure::of(RDKafkaErrorCode::UnknownTopicOrPartition).error(call())),
     }
 }
 
-fn no_answer(partition: &TopicPartition) -> BrokerError {
-    Failure::of(RDKafkaErrorCode::UnknownTopicOrPartition).error(format!("list offsets of {partition}"))
+/// The failure of a whole call. «No such entry» is that no leader is known: they were a moment ago.
+fn of_leaders(call: &str, failure: Failure) -> BrokerError {
+    match failure.code {
+        RDKafkaErrorCode::NoEnt => BrokerError::new(ErrorClass::Retriable, call, failure.reason),
+        _ => failure.error(call),
+    }
 }
 
 fn committed_of(

@@ -1,6 +1,7 @@
 //! What librdkafka's consumers call back: logs, errors, rebalances.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::TopicPartitionList;
@@ -19,19 +20,30 @@ pub(super) struct Consuming {
     // holds its address. A lock because the membership thread adds and the workers look up.
     slots: Mutex<HashMap<(String, i32), Arc<WakeSlot>>>,
     membership: Option<Membership>,
+    doubts: AtomicUsize,
 }
 
 impl Consuming {
     pub(super) fn without_group() -> Self {
-        Self { slots: Mutex::default(), membership: None }
+        Self { slots: Mutex::default(), membership: None, doubts: AtomicUsize::new(0) }
     }
 
     pub(super) fn member(membership: Membership) -> Self {
-        Self { slots: Mutex::default(), membership: Some(membership) }
+        Self { slots: Mutex::default(), membership: Some(membership), doubts: AtomicUsize::new(0) }
     }
 
     pub(super) fn membership(&self) -> Option<&Membership> {
         self.membership.as_ref()
+    }
+
+    /// How often there was reason to doubt that the client knows its leaders.
+    pub(super) fn doubts(&self) -> usize {
+        self.doubts.load(Ordering::Acquire)
+    }
+
+    /// A leader has not answered: librdkafka may have forgotten who leads that topic.
+    pub(super) fn doubt_leaders(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn slot(&self, topic: &str, partition: i32) -> Arc<WakeSlot> {

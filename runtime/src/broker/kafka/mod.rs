@@ -23,6 +23,7 @@ mod consuming;
 mod end;
 mod errors;
 mod fetcher;
+mod leaders;
 mod member;
 mod membership;
 mod native;

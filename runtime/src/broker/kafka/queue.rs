@@ -77,7 +77,7 @@ impl KafkaQueue {
         tenure: Box<dyn Tenure>,
         wake: Wake,
     ) -> Option<Self> {
-        let stable = tenure.reads_committed().then(|| EndOfStable::of(&partition));
+        let stable = tenure.reads_committed().then(|| EndOfStable::of(consumer, &partition));
         let name = CString::new(&*partition.topic).ok()?;
         let list = offsets::without_offsets([&partition]);
         let queue = Queue::detach(consumer, &partition.topic, partition.partition)?;

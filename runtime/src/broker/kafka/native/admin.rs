@@ -2,29 +2,27 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::super::patience::Patience;
-use super::{Consumer, Failure, NO_ERROR, millis, outcome, read_error, text};
+use super::{Failure, NO_ERROR, millis, outcome, read_error, text};
 
 /// What frees itself with a function of librdkafka's.
-struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+pub(super) struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
 
 impl<T> Owned<T> {
     /// # Safety
     /// `raw` is null or owned by the caller, and `destroy` is the function that frees it.
-    unsafe fn new(raw: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
+    pub(super) unsafe fn new(raw: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
         NonNull::new(raw).map(|raw| Self(raw, destroy)).ok_or_else(|| Failure::of(RDKafkaErrorCode::InvalidArgument))
     }
 
-    fn ptr(&self) -> *mut T {
+    pub(super) fn ptr(&self) -> *mut T {
         self.0.as_ptr()
     }
 }
@@ -36,10 +34,10 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-type Options = Owned<sys::rd_kafka_AdminOptions_t>;
-type Answer = Owned<sys::rd_kafka_event_t>;
+pub(super) type Options = Owned<sys::rd_kafka_AdminOptions_t>;
+pub(super) type Answer = Owned<sys::rd_kafka_event_t>;
 
-fn options<C: ClientContext>(
+pub(super) fn options<C: ClientContext>(
     client: &Client<C>,
     operation: sys::rd_kafka_admin_op_t,
     timeout: Duration,
@@ -95,47 +93,89 @@ unsafe fn slice<'a, T>(list: *const T, count: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(list, count) }
 }
 
-/// A topic's name, with its id and number of partitions.
-pub(crate) type Described = (String, Result<(u128, i32), Failure>);
+/// What a topic is.
+pub(crate) struct TopicInfo {
+    pub(crate) id: u128,
+    /// Of each partition, whether the client knows its leader.
+    pub(crate) led: Vec<bool>,
+}
+
+/// A topic's name, with what it is.
+pub(crate) type Described = (String, Result<TopicInfo, Failure>);
+
+/// Calls `ask` with the topics to describe. The answer also fills the client's cache of leaders.
+pub(super) fn describing<T>(
+    topics: &[CString],
+    ask: impl FnOnce(*const sys::rd_kafka_TopicCollection_t) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut names: Vec<*const c_char> = topics.iter().map(|topic| topic.as_ptr()).collect();
+    // SAFETY: the names live until the collection has copied them; it is ours and lives through `ask`.
+    let collection = unsafe {
+        Owned::new(
+            sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
+            sys::rd_kafka_TopicCollection_destroy,
+        )?
+    };
+    ask(collection.ptr())
+}
 
 /// What the topics are, in no order.
 pub(crate) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[CString],
+    timeout: Duration,
     patience: &Patience,
 ) -> Result<Vec<Described>, Failure> {
-    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, patience.timeout())?;
-    let mut names: Vec<*const c_char> = topics.iter().map(|topic| topic.as_ptr()).collect();
-    // SAFETY: names, collection and options live until the call has copied them; what is read belongs to the answer, which
-    // lives to the end of this function.
+    let options = options(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+    let answer = describing(topics, |topics| {
+        ask(client, patience, |client, queue| {
+            // SAFETY: topics and options live until the call has copied them.
+            unsafe { sys::rd_kafka_DescribeTopics(client, topics, options.ptr(), queue) };
+        })
+    })?;
+    Ok(read_described(&answer))
+}
+
+pub(super) fn read_described(answer: &Answer) -> Vec<Described> {
+    // SAFETY: the answer is live, and what is read belongs to it. For an answer to another question there is no result,
+    // and the list is empty.
     unsafe {
-        let collection = Owned::new(
-            sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
-            sys::rd_kafka_TopicCollection_destroy,
-        )?;
-        let answer = ask(client, patience, |client, queue| {
-            sys::rd_kafka_DescribeTopics(client, collection.ptr(), options.ptr(), queue);
-        })?;
         let result = sys::rd_kafka_event_DescribeTopics_result(answer.ptr());
+        if result.is_null() {
+            return Vec::new();
+        }
         let mut count = 0;
         let list = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         let topics = slice(list, count).iter().map(|&topic| {
             let failed = read_error(sys::rd_kafka_TopicDescription_error(topic))
                 .filter(|failure| failure.code != RDKafkaErrorCode::NoError);
-            let described = match failed {
-                Some(failure) => Err(failure),
-                None => {
-                    let id = sys::rd_kafka_TopicDescription_topic_id(topic);
-                    let high = sys::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
-                    let low = sys::rd_kafka_Uuid_least_significant_bits(id).cast_unsigned();
-                    let mut partitions = 0;
-                    sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
-                    Ok((u128::from(high) << 64 | u128::from(low), i32::try_from(partitions).unwrap_or(i32::MAX)))
-                }
-            };
-            (text(sys::rd_kafka_TopicDescription_name(topic)), described)
+            (text(sys::rd_kafka_TopicDescription_name(topic)), failed.map_or_else(|| Ok(read_topic(topic)), Err))
         });
-        Ok(topics.collect())
+        topics.collect()
+    }
+}
+
+/// # Safety
+/// `topic` is live.
+unsafe fn read_topic(topic: *const sys::rd_kafka_TopicDescription_t) -> TopicInfo {
+    // SAFETY: live by this function's contract, and what is read belongs to it.
+    unsafe {
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let high = sys::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
+        let low = sys::rd_kafka_Uuid_least_significant_bits(id).cast_unsigned();
+        let mut count = 0;
+        let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &raw mut count);
+        let mut led = vec![false; count];
+        for &partition in slice(partitions, count) {
+            let leader = sys::rd_kafka_TopicPartitionInfo_leader(partition);
+            // Without an address it is none of the brokers that the answer names, and the client does not know it.
+            let known = !leader.is_null() && !sys::rd_kafka_Node_host(leader).is_null();
+            let index = usize::try_from(sys::rd_kafka_TopicPartitionInfo_partition(partition));
+            if let Some(led) = index.ok().and_then(|index| led.get_mut(index)) {
+                *led = known;
+            }
+        }
+        TopicInfo { id: u128::from(high) << 64 | u128::from(low), led }
     }
 }
 
@@ -174,7 +214,7 @@ pub(crate) fn elements(list: &TopicPartitionList) -> Vec<Element> {
     }
 }
 
-fn offset_options<C: ClientContext>(
+pub(super) fn offset_options<C: ClientContext>(
     client: &Client<C>,
     committed_only: bool,
     timeout: Duration,
@@ -191,7 +231,7 @@ fn offset_options<C: ClientContext>(
     Ok(options)
 }
 
-fn read_offsets(answer: &Answer) -> Vec<Element> {
+pub(super) fn read_offsets(answer: &Answer) -> Vec<Element> {
     // SAFETY: the answer is live, and what is read belongs to it. For an answer to another question there is no result,
     // and the list is empty.
     unsafe {
@@ -218,7 +258,8 @@ fn answered(element: Element) -> Element {
     }
 }
 
-/// Offsets by the specification in each of the list's elements, in no order.
+/// Offsets by the specification in each of the list's elements, in no order. The client must know the partitions' leaders
+/// (see `leaders`).
 pub(crate) fn list_offsets<C: ClientContext>(
     client: &Client<C>,
     wanted: &TopicPartitionList,
@@ -231,39 +272,6 @@ pub(crate) fn list_offsets<C: ClientContext>(
         unsafe { sys::rd_kafka_ListOffsets(client, wanted.ptr(), options.ptr(), queue) };
     })?;
     Ok(read_offsets(&answer))
-}
-
-/// A question for a last stable offset, under way.
-pub(crate) struct StableEnd {
-    queue: Owned<sys::rd_kafka_queue_t>,
-    // The queue belongs to the client.
-    #[allow(dead_code, reason = "held for its life time only")]
-    consumer: Arc<Consumer>,
-}
-
-// SAFETY: librdkafka's queues may be used from any thread.
-unsafe impl Send for StableEnd {}
-
-impl StableEnd {
-    /// Asks for the end of the list's one partition, not waiting for the answer.
-    pub(crate) fn ask(consumer: &Arc<Consumer>, wanted: &TopicPartitionList, timeout: Duration) -> Option<Self> {
-        let client = consumer.client();
-        let options = offset_options(client, true, timeout).ok()?;
-        // SAFETY: the client is live, the queue is ours; options and list live until the call has copied them.
-        unsafe {
-            let queue = Owned::new(sys::rd_kafka_queue_new(client.native_ptr()), sys::rd_kafka_queue_destroy).ok()?;
-            sys::rd_kafka_ListOffsets(client.native_ptr(), wanted.ptr(), options.ptr(), queue.ptr());
-            Some(Self { queue, consumer: consumer.clone() })
-        }
-    }
-
-    /// The answer: `None` while there is none, `Some(None)` if it failed.
-    pub(crate) fn poll(&self) -> Option<Option<i64>> {
-        // SAFETY: the queue is live; the event, if there is one, is ours.
-        let answer = unsafe { Owned::new(sys::rd_kafka_queue_poll(self.queue.ptr(), 0), sys::rd_kafka_event_destroy) };
-        let element = read_offsets(&answer.ok()?).pop();
-        Some(element.filter(|element| element.code == RDKafkaErrorCode::NoError).map(|element| element.offset))
-    }
 }
 
 /// What a group has committed for the list's partitions, in no order. A partition with an open transaction fails.

@@ -8,6 +8,7 @@
 mod admin;
 mod consume;
 mod produce;
+mod question;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
@@ -16,11 +17,12 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::BaseProducer;
 use rdkafka_sys as sys;
 
-pub(super) use admin::{Element, StableEnd, describe_topics, elements, group_offsets, list_offsets};
+pub(super) use admin::{Element, TopicInfo, describe_topics, elements, group_offsets, list_offsets};
 pub(super) use consume::{GroupMetadata, Messages, Queue, WakeSlot, position, watermarks};
 pub(super) use produce::{
     Topic, abort_transaction, begin_transaction, commit_transaction, flush, init_transactions, queued, send_offsets,
 };
+pub(super) use question::{Meeting, StableEnd};
 
 use super::errors::Failure;
 use super::{Consuming, Producing};
