@@ -8,6 +8,7 @@
 //! themselves are compiled in from their own files, so that nothing need be made public for this.
 
 pub mod buffers;
+pub mod journal;
 pub mod keys;
 pub mod messages;
 pub mod serdes;
@@ -17,7 +18,7 @@ pub mod wire;
 
 // Where files that are compiled in from another crate look for its modules.
 #[doc(hidden)]
-pub use millstream_state::{model, store};
+pub use millstream_state::{engine, model, store};
 
 use arbitrary::{Arbitrary, Unstructured};
 use millstream_state::serdes::Serde;
@@ -26,7 +27,8 @@ use millstream_state::serdes::Serde;
 pub type Check = fn(&[u8]);
 
 /// All checks by the name of their target.
-pub const CHECKS: [(&str, Check); 6] = [
+pub const CHECKS: [(&str, Check); 7] = [
+    ("journal", journal::check),
     ("keys", keys::check),
     ("messages", messages::check),
     ("serdes", serdes::check),

@@ -133,6 +133,7 @@ impl Uncommitted {
         slot.value_len = value.len() as u32;
     }
 
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -152,6 +153,7 @@ impl Uncommitted {
     }
 
     /// The changes in the order of their keys, for a write in bulk.
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn by_key(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
         let key = |index: u32| &self.arena[Self::key(&self.arena, &self.slots[index as usize])];

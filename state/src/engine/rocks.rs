@@ -5,6 +5,7 @@
 //!               --open--> RocksEngine (task 0_1) ┴ one block cache, one write-buffer budget, one budget of rows
 //! ```
 
+mod block;
 mod database;
 mod families;
 mod fill;

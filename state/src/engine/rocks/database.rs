@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rocksdb::{ColumnFamily, DB, FlushOptions, WriteBatch, WriteOptions};
 
+use super::block::{Block, Entries};
 use super::families::{Families, Family};
-use super::journal::{Block, Entries, Journal};
+use super::journal::Journal;
 use super::rows::Rows;
 use super::scan;
 use super::{classify, exiting, io};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
-use super::journal::{Entries, Entry};
+use super::block::{Entries, Entry};
 use super::rows::Rows;
 use crate::engine::{FamilyId, META_FAMILY};
 
