@@ -133,6 +133,11 @@ impl Uncommitted {
         slot.value_len = value.len() as u32;
     }
 
+    /// How many keys have a value.
+    pub(crate) fn values(&self) -> u64 {
+        self.slots.iter().filter(|slot| slot.value_len != DELETED).count() as u64
+    }
+
     #[cfg(feature = "rocksdb")]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

@@ -63,10 +63,6 @@ impl Engine for CountingEngine {
         self.inner.get(family, key, out)
     }
 
-    fn multi_get(&self, family: FamilyId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
-        self.inner.multi_get(family, keys)
-    }
-
     fn scan(&self, family: FamilyId, range: KeyRange<'_>, direction: Direction) -> Result<Scan<'_>, EngineError> {
         self.inner.scan(family, range, direction)
     }

@@ -244,11 +244,6 @@ impl Engine for MemoryEngine {
         Ok(value.is_some())
     }
 
-    fn multi_get(&self, family: FamilyId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
-        let family = self.family(family)?;
-        Ok(keys.iter().map(|key| family.get(*key).map(|value| value.to_vec())).collect())
-    }
-
     fn scan(&self, family: FamilyId, range: KeyRange<'_>, direction: Direction) -> Result<Scan<'_>, EngineError> {
         let family = self.family(family)?;
         if is_empty(&range) {

@@ -77,12 +77,6 @@ pub trait Engine: Send + Sync {
     /// If the engine cannot read.
     fn get(&self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Result<bool, EngineError>;
 
-    /// The values of several keys at once, in the order of the keys.
-    ///
-    /// # Errors
-    /// If the engine cannot read.
-    fn multi_get(&self, family: FamilyId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, EngineError>;
-
     /// The entries of a range in key order. The scan sees the state at the time of the call.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use crate::engine::exit::{self, Closing};
 use crate::engine::rocks_options::{Shared, unlogged, write_options};
 use crate::engine::{Change, Direction, Engine, FamilyId, KeyRange, Scan, is_empty};
 use crate::error::EngineError;
+use crate::uncommitted::Uncommitted;
 
 /// Where in the meta family the number of the journal stands, 8 bytes.
 const JOURNAL_KEY: &[u8] = b"@journal";
@@ -311,14 +312,6 @@ impl Engine for RocksEngine {
         Ok(true)
     }
 
-    fn multi_get(&self, family: FamilyId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
-        let value = |key: &&[u8]| {
-            let mut value = Vec::new();
-            self.get(family, key, &mut value).map(|found| found.then_some(value))
-        };
-        keys.iter().map(value).collect()
-    }
-
     fn scan(&self, family: FamilyId, range: KeyRange<'_>, direction: Direction) -> Result<Scan<'_>, EngineError> {
         if is_empty(&range) {
             return Ok(Box::new(std::iter::empty()));
@@ -337,10 +330,10 @@ impl Engine for RocksEngine {
 
     fn approximate_len(&self, family: FamilyId) -> Result<u64, EngineError> {
         self.may_read()?;
-        let ahead = self.rows().ahead_of(family).map_or(0, |rows| rows.changes().filter(|row| row.1.is_some()).count());
-        let Some(handle) = self.handle(family)? else { return Ok(ahead as u64) };
+        let ahead = self.rows().ahead_of(family).map_or(0, Uncommitted::values);
+        let Some(handle) = self.handle(family)? else { return Ok(ahead) };
         let estimate = self.open.db.property_int_value_cf(handle, "rocksdb.estimate-num-keys");
-        estimate.map(|rows| rows.unwrap_or_default() + ahead as u64).map_err(self.failed("counting"))
+        estimate.map(|rows| rows.unwrap_or_default() + ahead).map_err(self.failed("counting"))
     }
 
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {

@@ -53,7 +53,7 @@ impl TaskStores {
         let store = self.store(store)?;
         let (family, layer) = store.key_value()?;
         let committed = self.engine(store).approximate_len(family).map_err(|source| store.error(source))?;
-        Ok(committed + layer.changes().filter(|(_, value)| value.is_some()).count() as u64)
+        Ok(committed + layer.values())
     }
 
     /// The entries of a range of keys in the order of their bytes.
