@@ -115,10 +115,13 @@ pub(super) fn open_body(spec: &StoreSpec, database: &mut Database, times: Times)
 pub(super) fn forget(spec: &StoreSpec, database: &mut Database) -> Result<(), StateError> {
     let failed = |source| engine_error(&spec.name, source);
     let (mark, times) = (meta::mark_key(&spec.name), meta::times_key(&spec.name));
+    let marked = database.engine.get(database.meta, &mark, &mut Vec::new()).map_err(failed)?;
     let mut changes = [&mark, &times].into_iter().map(|key| Change::Delete(database.meta, key));
     database.engine.write(&mut changes).map_err(failed)?;
-    // Should the machine fail now, the deletion of the mark must not be lost while that of the data is not.
-    database.engine.sync().map_err(failed)?;
+    if marked {
+        // Should the machine fail now, the deletion of the mark must not be lost while that of the data is not.
+        database.engine.sync().map_err(failed)?;
+    }
     for name in database.engine.families() {
         if *name == *spec.name || Segments::parse_family(&spec.name, &name).is_some() {
             let family = database.engine.open_family(&name).map_err(failed)?;
