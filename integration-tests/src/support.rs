@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use millstream::broker::{Broker, BrokerError, Producer, ProducerSettings, Wake};
+use millstream::broker::{Broker, BrokerError, Producer, ProducerSettings, Ticket, Wake};
 use millstream::operators::dsl::StreamsBuilder;
 use millstream::operators::topology::Topology;
 
@@ -51,6 +51,17 @@ pub fn until<T>(patience: Duration, what: &str, mut poll: impl FnMut() -> Option
         std::thread::park_timeout(LOOK);
         waited += LOOK;
     }
+}
+
+/// Waits for a broker's answer, longer than any call takes. The caller has a thread to itself.
+///
+/// # Errors
+/// The broker's.
+///
+/// # Panics
+/// If there is no answer for a minute.
+pub fn answer<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
+    until(Duration::from_secs(60), "an answer of the broker", || ticket.poll())
 }
 
 /// The topology of a test, which is at fault if it does not build.

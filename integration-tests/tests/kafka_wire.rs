@@ -11,19 +11,15 @@ use std::time::Duration;
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream::broker::{
     Broker, BrokerError, ErrorClass, Isolation, MemberEvent, MemberSettings, NewTopic, OutRecord, PartitionQueue,
-    Producer, Ticket, Wake,
+    Producer, Wake,
 };
 use millstream::clock::{Clock as _, Monotonic, SystemClock};
 use millstream::state::model::{Headers, Position, TopicPartition};
 use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
-use millstream_integration_tests::support::{self, bootstrap, loader};
+use millstream_integration_tests::support::{self, answer, bootstrap, loader};
 
 fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
     support::until(Duration::from_secs(60), what, poll)
-}
-
-fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
-    until("the answer", || ticket.poll())
 }
 
 /// A proxy, a broker reached through it and one reached directly, and a topic of one partition.
@@ -42,7 +38,7 @@ fn scene(name: &str) -> Option<Scene> {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let topic: Arc<str> = format!("{name}-{now:x}").into();
     let new = NewTopic { name: topic.clone(), partitions: 1, replication: None, config: BTreeMap::new() };
-    wait(direct.admin().create_topics(vec![new])).unwrap();
+    answer(direct.admin().create_topics(vec![new])).unwrap();
     Some(Scene { proxy, through, direct, topic })
 }
 
@@ -63,7 +59,7 @@ impl Scene {
             };
             until("room", || producer.produce(record).map(|taken| taken.then_some(())).transpose())?;
         }
-        wait(producer.flush())
+        answer(producer.flush())
     }
 }
 
@@ -132,7 +128,7 @@ fn offsets_of_a_group_are_asked_for_until_its_coordinator_is_there() {
     for code in [14, 15, 16] {
         let before = scene.proxy.rules().total();
         scene.proxy.rules().arm(Rule { api: Api::OffsetFetch, when: When::Nth(1), fault: Fault::Answer(code) });
-        let committed = wait(admin.committed("nobody", vec![partition.clone()]));
+        let committed = answer(admin.committed("nobody", vec![partition.clone()]));
         assert!(committed.unwrap() == [None], "{code}: somebody has committed");
         assert_eq!(scene.proxy.rules().total(), before + 1, "{code}");
     }
@@ -151,7 +147,7 @@ fn the_ends_of_a_topic_are_asked_for_until_there_is_an_answer() {
         for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
             let before = scene.proxy.rules().total();
             scene.proxy.rules().arm(Rule { api: Api::ListOffsets, when: When::Nth(1), fault });
-            let ends = wait(admin.end_positions(partition.clone(), isolation));
+            let ends = answer(admin.end_positions(partition.clone(), isolation));
             assert_eq!(ends.unwrap(), [Position::START], "{fault:?}");
             assert_eq!(scene.proxy.rules().total(), before + 1, "{fault:?}");
         }
@@ -175,7 +171,7 @@ fn a_leader_is_known_before_it_is_to_be_asked() {
     for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
         let (admin, all) = (client(), arm());
         let begun = SystemClock::default();
-        let ends = wait(admin.end_positions(vec![partition.clone()], isolation));
+        let ends = answer(admin.end_positions(vec![partition.clone()], isolation));
         assert_eq!(ends.unwrap(), [Position::START]);
         assert_eq!(scene.proxy.rules().total(), all, "the leader was believed to be known");
         let took = begun.monotonic().since(Monotonic::default());
@@ -183,7 +179,7 @@ fn a_leader_is_known_before_it_is_to_be_asked() {
     }
     let (admin, all) = (client(), arm());
     let mut refused = 0;
-    while let Err(error) = wait(admin.delete_records(vec![(partition.clone(), Position::START)])) {
+    while let Err(error) = answer(admin.delete_records(vec![(partition.clone(), Position::START)])) {
         assert_eq!(error.class, ErrorClass::Retriable, "{error}");
         refused += 1;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream::StreamsConfig;
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
-use millstream::broker::{Broker, BrokerError, Isolation, NewTopic, OutRecord, ProducerSettings, Ticket, Wake};
+use millstream::broker::{Broker, Isolation, NewTopic, OutRecord, ProducerSettings, Wake};
 use millstream::clock::{Clock as _, SystemClock};
 use millstream::config::Guarantee;
 use millstream::instance::{Instance, Parts, State, Who};
@@ -16,7 +16,7 @@ use millstream::state::engine::{RocksSettings, RocksStorage};
 use millstream::state::model::{Headers, Position, Timestamp, TopicPartition};
 use millstream::task::Now;
 use millstream::worker::Step;
-use millstream_integration_tests::support::{built, loader, until};
+use millstream_integration_tests::support::{answer, built, loader, until};
 
 use crate::PATIENCE;
 
@@ -38,10 +38,6 @@ pub(crate) struct Application {
     commits: Option<Guarantee>,
 }
 
-fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
-    until(PATIENCE, "an answer of the broker", || ticket.poll())
-}
-
 impl Application {
     pub(crate) fn new(address: &str, name: &str) -> Self {
         let id = format!("dropped-{name}-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
@@ -53,7 +49,7 @@ impl Application {
             // The records are from 2023.
             config: BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]),
         };
-        wait(app.broker().admin().create_topics(vec![topic("in"), topic("out")])).unwrap();
+        answer(app.broker().admin().create_topics(vec![topic("in"), topic("out")])).unwrap();
         app
     }
 
@@ -129,24 +125,24 @@ impl Application {
             };
             until(PATIENCE, "room for a record", || loader.produce(record).unwrap().then_some(()));
         }
-        wait(loader.flush()).unwrap();
+        answer(loader.flush()).unwrap();
     }
 
     /// What was written is in transactions that nobody has committed: once they are aborted, as by the next start, there is
     /// nothing to be read.
     pub(crate) fn assert_nothing_committed(&self) {
         let broker = self.broker();
-        let committed = wait(broker.admin().committed(&self.id, self.places("in"))).unwrap();
+        let committed = answer(broker.admin().committed(&self.id, self.places("in"))).unwrap();
         assert_eq!(committed.len(), 2);
         assert!(committed.iter().all(Option::is_none), "{committed:?}");
         for worker in 0..2 {
             let id = format!("{}-a-{worker}", self.id);
             let settings =
                 ProducerSettings { client_id: id.clone(), transactional_id: Some(id), transaction_timeout: NEVER };
-            wait(broker.producer(settings, Wake::nobody()).unwrap().init()).unwrap();
+            answer(broker.producer(settings, Wake::nobody()).unwrap().init()).unwrap();
         }
         let places = self.places("out");
-        let ends = wait(broker.admin().end_positions(places.clone(), Isolation::ReadUncommitted)).unwrap();
+        let ends = answer(broker.admin().end_positions(places.clone(), Isolation::ReadUncommitted)).unwrap();
         assert!(ends.iter().any(|end| *end > Position::START), "{ends:?}");
         let mut fetcher = broker.fetcher(Isolation::ReadCommitted, Wake::nobody()).unwrap();
         for (place, end) in places.iter().zip(ends) {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use millstream::broker::{
     Admin, Broker, BrokerError, Committed, Fetcher, Isolation, Member, MemberEvent, MemberSettings, NewTopic,
@@ -12,15 +11,7 @@ use millstream::broker::{
 };
 use millstream::state::model::{Position, TopicPartition};
 
-use crate::support::until;
-
-/// Longer than any call takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for an answer; the caller has a thread to itself.
-pub(super) fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
-    until(PATIENCE, "an answer of the broker", || ticket.poll())
-}
+use crate::support::answer;
 
 /// The names of one application.
 #[derive(Clone)]
@@ -103,7 +94,7 @@ struct PrefixedAdmin {
 
 impl Admin for PrefixedAdmin {
     fn describe_topics(&self, topics: Vec<Arc<str>>) -> Ticket<Vec<Option<TopicDescription>>> {
-        let described = wait(self.inner.describe_topics(topics.iter().map(|topic| self.names.out(topic)).collect()));
+        let described = answer(self.inner.describe_topics(topics.iter().map(|topic| self.names.out(topic)).collect()));
         let back = |topic: TopicDescription| TopicDescription { name: self.names.back(&topic.name), ..topic };
         Ticket::ready(described.map(|topics| topics.into_iter().map(|topic| topic.map(back)).collect()))
     }

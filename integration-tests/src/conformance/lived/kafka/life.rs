@@ -22,9 +22,9 @@ use super::super::super::play;
 use super::super::super::vector::Step;
 use super::super::cluster::{config, externals};
 use super::super::judge::Case;
-use super::super::prefixed::{Prefixed, wait};
+use super::super::prefixed::Prefixed;
 use super::super::steps::{self, Logs};
-use crate::support::loader;
+use crate::support::{answer, loader};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,7 +58,7 @@ impl Life {
             replication: None,
             config: retained.clone(),
         };
-        wait(broker.admin().create_topics(externals(&case.file, topology).iter().map(topic).collect()))?;
+        answer(broker.admin().create_topics(externals(&case.file, topology).iter().map(topic).collect()))?;
         let parts = Parts {
             topology: Arc::new(topology.clone()),
             config: real(config(&case.file, 1)?),
