@@ -22,7 +22,7 @@ pub(super) fn check(life: &Life) -> Result<(), String> {
         return Err(format!("after the stop, {behind}"));
     }
     nothing_hangs(life)?;
-    let expected = life.scenario.workload.expect(&life.scenario.inputs, life.scenario.partitions);
+    let expected = life.scenario.workload.expected(&life.scenario.inputs, life.scenario.partitions);
     for (topic, steps) in &expected.outputs {
         outputs(life, topic, steps)?;
     }

@@ -87,7 +87,7 @@ impl Workload {
     }
 
     /// Counts an input.
-    pub fn expect(&self, number: u64, expected: &mut Expected) {
+    pub fn note_expected(&self, number: u64, expected: &mut Expected) {
         let (key, bucket, time) = self.record(number);
         *expected.counts.entry(key).or_default() += 1;
         *expected.windows.entry(format!("{bucket}@{}", time - time.rem_euclid(WINDOW))).or_default() += 1;
@@ -181,7 +181,7 @@ impl Loader {
                     Err((error, _)) => return Err(error).context("writing an input"),
                 }
             }
-            self.workload.expect(number, &mut self.expected);
+            self.workload.note_expected(number, &mut self.expected);
         }
         self.next += count;
         self.producer.poll(Duration::ZERO);

@@ -67,7 +67,7 @@ impl Workload for Bank {
         Input { topic: "transfers", key: format!("bank{}", dice.below(BANKS)), value, timestamp: time(index) }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut expected = Expected::default();
         for input in inputs {
             let table = expected.stores.entry("bank").or_default();

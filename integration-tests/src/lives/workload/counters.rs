@@ -36,7 +36,7 @@ impl Workload for Counters {
         Input { topic: "words", key, value: format!("w{}", dice.below(6)), timestamp: time(index) }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut counts = std::collections::BTreeMap::<Vec<u8>, i64>::new();
         let mut expected = Expected::default();
         for input in inputs {

@@ -66,7 +66,7 @@ impl Workload for Finals {
         Input { topic: "ticks", key: format!("k{}", dice.below(5)), value: index.to_string(), timestamp }
     }
 
-    fn expect(&self, inputs: &[Input], partitions: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], partitions: i32) -> Expected {
         let mut expected = Expected::default();
         // Of each partition: the highest time so far.
         let mut times = BTreeMap::<i32, i64>::new();

@@ -68,7 +68,7 @@ impl Workload for Join {
         Input { topic, key: format!("k{}", dice.below(6)), value: format!("v{index}"), timestamp: time(index) }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut expected = Expected::default();
         for input in inputs {
             let table = expected.stores.entry("both").or_default();

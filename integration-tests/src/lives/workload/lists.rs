@@ -49,7 +49,7 @@ impl Workload for Lists {
         Input { topic: "items", key: format!("k{}", dice.below(6)), value, timestamp: time(index) }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut expected = Expected::default();
         for input in inputs {
             let table = expected.stores.entry("lists").or_default();

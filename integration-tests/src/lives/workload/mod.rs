@@ -111,7 +111,7 @@ pub trait Workload: Send + Sync {
     }
 
     /// What must come out of these inputs when each topic has so many partitions.
-    fn expect(&self, inputs: &[Input], partitions: i32) -> Expected;
+    fn expected(&self, inputs: &[Input], partitions: i32) -> Expected;
 
     /// What of a store's entry the model knows: by default all.
     fn seen(&self, _store: &str, key: &[u8], value: &[u8]) -> (Vec<u8>, Vec<u8>) {

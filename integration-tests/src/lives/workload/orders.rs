@@ -74,7 +74,7 @@ impl Workload for Orders {
         Input { topic, key, value, timestamp: time(index) }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut expected = Expected::default();
         let mut tables = BTreeMap::<&str, BTreeMap<String, String>>::new();
         let mut ever = BTreeMap::<&str, BTreeSet<(String, String)>>::new();

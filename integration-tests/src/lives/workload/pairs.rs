@@ -104,7 +104,7 @@ impl Workload for Pairs {
         (0..partitions).filter_map(key).map(last).collect()
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut expected = Expected::default();
         let last = |input: &Input| input.value == "Llast";
         for input in inputs {

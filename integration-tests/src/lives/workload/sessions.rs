@@ -84,7 +84,7 @@ impl Workload for Sessions {
         Input { topic: "visits", key: format!("k{}", dice.below(4)), value: index.to_string(), timestamp }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut expected = Expected::default();
         let mut sessions: Vec<Session> = Vec::new();
         let outputs = expected.outputs.entry("trails").or_default();

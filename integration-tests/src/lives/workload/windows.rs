@@ -44,7 +44,7 @@ impl Workload for Windows {
         Input { topic: "clicks", key, value, timestamp: time(index) }
     }
 
-    fn expect(&self, inputs: &[Input], _: i32) -> Expected {
+    fn expected(&self, inputs: &[Input], _: i32) -> Expected {
         let mut counts = std::collections::BTreeMap::<Vec<u8>, i64>::new();
         let mut expected = Expected::default();
         for input in inputs {
