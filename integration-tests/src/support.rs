@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use millstream::broker::{Broker, BrokerError, Producer, ProducerSettings, Ticket, Wake};
+use millstream::broker::{Broker, BrokerError, Member, MemberEvent, Producer, ProducerSettings, Ticket, Wake};
 use millstream::operators::dsl::StreamsBuilder;
 use millstream::operators::topology::Topology;
 
@@ -62,6 +62,21 @@ pub fn until<T>(patience: Duration, what: &str, mut poll: impl FnMut() -> Option
 /// If there is no answer for a minute.
 pub fn answer<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
     until(Duration::from_secs(60), "an answer of the broker", || ticket.poll())
+}
+
+/// Leaves the group, giving back what the member still has.
+///
+/// # Panics
+/// If that fails, or is not done in half a minute.
+pub fn leave(member: &mut dyn Member) {
+    let mut left = member.leave();
+    let left = until(Duration::from_secs(30), "a goodbye", || {
+        if let Some(MemberEvent::Revoking) = member.poll() {
+            member.acknowledge();
+        }
+        left.poll()
+    });
+    left.unwrap_or_else(|error| panic!("the member cannot leave: {error}"));
 }
 
 /// The topology of a test, which is at fault if it does not build.

@@ -16,7 +16,7 @@ use millstream::broker::{
 use millstream::clock::{Clock as _, Monotonic, SystemClock};
 use millstream::state::model::{Headers, Position, TopicPartition};
 use millstream_integration_tests::proxy::{Api, Fault, Proxy, Rule, When};
-use millstream_integration_tests::support::{self, answer, bootstrap, loader};
+use millstream_integration_tests::support::{self, answer, bootstrap, leave, loader};
 
 fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
     support::until(Duration::from_secs(60), what, poll)
@@ -230,14 +230,7 @@ impl Scene {
         assert_eq!(record.get(0).offset.number(), from);
         let soon = heartbeats() == before;
         drop(record);
-        let mut left = member.leave();
-        until("its leave", || {
-            if matches!(member.poll(), Some(MemberEvent::Revoking)) {
-                member.acknowledge();
-            }
-            left.poll()
-        })
-        .unwrap();
+        leave(&mut *member);
         soon
     }
 }

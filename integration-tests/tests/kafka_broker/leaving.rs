@@ -4,8 +4,9 @@
 use millstream::broker::MemberEvent;
 use millstream::broker::kafka::{KafkaBroker, KafkaSettings};
 use millstream_integration_tests::proxy::Proxy;
+use millstream_integration_tests::support::leave;
 
-use crate::{assigned, broker, join, leave, topic, unique, until};
+use crate::{assigned, broker, join, topic, unique, until};
 
 /// Versions of librdkafka have ended the process here, with a coordinator that was a null pointer. The other test of it is
 /// `real_faults`, with a process as it is stopped.

@@ -18,7 +18,7 @@ use millstream::broker::{
     OutRecord, PartitionQueue, Producer, ProducerSettings, Ticket, TopicOutcome, Wake,
 };
 use millstream::state::model::{Headers, Position, Timestamp, TopicPartition};
-use millstream_integration_tests::support::{self, bootstrap};
+use millstream_integration_tests::support::{self, bootstrap, leave};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,18 +39,6 @@ fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
 
 fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
     until("the answer", || ticket.poll())
-}
-
-/// Leaves the group, giving back what the member still has.
-fn leave(member: &mut dyn Member) {
-    let mut left = member.leave();
-    until("a goodbye", || {
-        if let Some(MemberEvent::Revoking) = member.poll() {
-            member.acknowledge();
-        }
-        left.poll()
-    })
-    .unwrap();
 }
 
 fn topic(broker: &dyn Broker, name: &str, partitions: i32) -> Arc<str> {
