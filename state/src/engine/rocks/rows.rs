@@ -129,12 +129,12 @@ impl Rows {
             return Some(value.is_some());
         }
         if let Some(value) = young.get_hashed(hash, key) {
-            self.worth.found += 1;
+            self.worth.found = self.worth.found.saturating_add(1);
             out.extend_from_slice(value.unwrap_or_default());
             return Some(value.is_some());
         }
         let value = old.get_hashed(hash, key)?;
-        self.worth.found += 1;
+        self.worth.found = self.worth.found.saturating_add(1);
         out.extend_from_slice(value.unwrap_or_default());
         let (before, found) = (young.bytes(), value.is_some());
         young.put_hashed(hash, key, value);
