@@ -13,21 +13,19 @@ use millstream::state::outer_join;
 use millstream::state::serdes;
 use millstream::state::store::{
     CacheBudget, Changelog, KeyValue, Persistence, SessionShape, Stamped, StoreId, StoreKind, StoreSpec, TaskStores,
-    WindowShape,
+    VersionedShape, WindowShape,
 };
 use serde_json::Value;
 
 use super::compare::Difference;
-use super::formats_windows;
 use super::typed::{Type, hex, unhex};
 use super::{foreign_keys, judge};
+use super::{formats_changes, formats_windows};
 
 /// What came of a file of formats.
 pub(crate) struct Checked {
     /// How many rows were compared.
     pub(crate) rows: usize,
-    /// Sections whose formats do not exist here yet.
-    pub(crate) not_covered: Vec<String>,
     /// The first difference.
     pub(crate) difference: Option<Difference>,
 }
@@ -50,6 +48,7 @@ const WINDOWED: &[(&str, Check)] = &[
     ("outer_join_key", outer_join_key),
     ("left_or_right_value", left_or_right),
     ("list_value", list_value),
+    ("change_value", formats_changes::change_value),
 ];
 
 /// Checks `partitioner.json` or `windowed-keys.json`; `None` for a file of formats that do not exist here.
@@ -64,7 +63,7 @@ pub(crate) fn check(case: &str, file: &Value) -> Result<Option<Checked>> {
 
 fn partitions(file: &Value) -> Result<Checked> {
     let counts = rows(file, "partition_counts")?;
-    let mut checked = Checked { rows: 0, not_covered: Vec::new(), difference: None };
+    let mut checked = Checked { rows: 0, difference: None };
     for row in rows(file, "keys")? {
         let key = bytes(row, "key_hex")?;
         checked.rows += 1;
@@ -85,12 +84,10 @@ fn partitions(file: &Value) -> Result<Checked> {
 
 fn windowed_keys(file: &Value) -> Result<Checked> {
     let sections = file.as_object().ok_or_else(|| anyhow!("not an object"))?;
-    let mut checked = Checked { rows: 0, not_covered: Vec::new(), difference: None };
+    let mut checked = Checked { rows: 0, difference: None };
     for (name, content) in sections.iter().filter(|(name, content)| content.is_array() && *name != "sections") {
-        let Some((_, check)) = WINDOWED.iter().find(|(known, _)| known == name) else {
-            checked.not_covered.push(name.clone());
-            continue;
-        };
+        let known = WINDOWED.iter().find(|(known, _)| known == name);
+        let (_, check) = known.ok_or_else(|| anyhow!("the section {name:?} is not covered"))?;
         for (index, row) in content.as_array().into_iter().flatten().enumerate() {
             checked.rows += 1;
             if let Some(mut difference) = check(row).with_context(|| format!("{name}, row {index}"))? {
@@ -103,13 +100,13 @@ fn windowed_keys(file: &Value) -> Result<Checked> {
 }
 
 fn foreign_key_formats(file: &Value) -> Result<Checked> {
-    let mut checked = Checked { rows: 0, not_covered: Vec::new(), difference: None };
+    let mut checked = Checked { rows: 0, difference: None };
     for (name, content) in file.as_object().into_iter().flatten().filter(|(name, _)| *name != "sections") {
         for (index, row) in content.as_array().into_iter().flatten().filter(|row| row.is_object()).enumerate() {
             let difference = match foreign_keys::row(name, row) {
                 Some(difference) => difference.with_context(|| format!("{name}, row {index}"))?,
                 None if name == "captured" => judge::captured(&foreign_keys::captured(file)?, index)?,
-                None => continue,
+                None => return Err(anyhow!("the section {name:?} is not covered")),
             };
             checked.rows += 1;
             if let Some(mut difference) = difference {
@@ -230,8 +227,10 @@ fn header_aware_value(row: &Value) -> Result<Option<Difference>> {
 fn segment(row: &Value) -> Result<Option<Difference>> {
     let retention = number(row, "retention_ms")?;
     let (windows, sessions) = (WindowShape::new(1, retention), SessionShape::new(retention));
+    let versions = VersionedShape::new(retention);
     Ok(differ(row, "window_segment_interval_ms", &Value::from(windows.segment_interval))
-        .or_else(|| differ(row, "session_segment_interval_ms", &Value::from(sessions.segment_interval))))
+        .or_else(|| differ(row, "session_segment_interval_ms", &Value::from(sessions.segment_interval)))
+        .or_else(|| differ(row, "versioned_segment_interval_ms", &Value::from(versions.segment_interval))))
 }
 
 pub(super) fn differ(row: &Value, field: &str, is: &Value) -> Option<Difference> {

@@ -9,6 +9,7 @@ mod cases;
 mod compare;
 mod foreign_keys;
 mod formats;
+mod formats_changes;
 mod formats_windows;
 mod join_stores;
 mod judge;
