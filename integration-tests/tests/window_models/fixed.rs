@@ -1,9 +1,19 @@
-//! Tumbling and hopping windows.
+//! Tumbling, hopping and unlimited windows.
 
 use millstream::prelude::*;
 use rand::Rng;
 
 use super::{Event, Result, last, ms, play, time_keys, with_seeds};
+
+/// Every update of the one window that begins at a time and never ends; written, its key has the start alone.
+fn since(events: &[Event], start: i64) -> Vec<Result> {
+    let update = |(index, event): (usize, &Event)| {
+        let so_far = || events[..=index].iter().filter(|other| other.key == event.key && other.time >= start);
+        let (sum, time) = (so_far().map(|event| event.value).sum(), so_far().map(|event| event.time).max());
+        (event.time >= start).then(|| ((event.key.to_owned(), start, start + 1), Some(sum), time.unwrap()))
+    };
+    events.iter().enumerate().filter_map(update).collect()
+}
 
 /// Every update there must be: of each record, for each window it falls into that is still open, the sum of the window
 /// so far and the largest time in it.
@@ -49,5 +59,20 @@ fn a_record_cache_changes_nothing_in_the_end() {
         let windows = TimeWindows::of_size_and_grace(ms(size), ms(grace));
         let should = last(&updates(events, size, size, grace));
         assert_eq!(last(&play(events, 1 << 20, time_keys(size), |b| sums(b, windows))), should);
+    });
+}
+
+#[test]
+fn an_unlimited_window_holds_everything_since_its_start_however_late() {
+    with_seeds(15, 60, |rng, events| {
+        let start = rng.random_range(0..200);
+        let should = since(events, start);
+        let windows = UnlimitedWindows::of().start_on(Timestamp::from_millis(start));
+        let sums = |b: &StreamsBuilder| {
+            let group = b.stream::<String, i64>("in").group_by_key();
+            group.windowed_by(windows).aggregate(|| 0, |_, value, sum| sum + value, Materialized::named("w"))
+        };
+        assert_eq!(play(events, 0, time_keys(1), sums), should);
+        assert_eq!(last(&play(events, 1 << 20, time_keys(1), sums)), last(&should));
     });
 }

@@ -1,4 +1,4 @@
-//! Windows, sessions and suppression against naive models: a few lines each, quadratic, on random records with
+//! Windows, sessions, suppression and joins with global tables against naive models: a few lines each, quadratic, on random records with
 //! disorder, ties and late records. A failure names its seed; `MODEL_SEED=N` plays that one alone.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -6,6 +6,7 @@
 mod aborts;
 mod closing;
 mod fixed;
+mod globals;
 mod sessions;
 mod sliding;
 mod suppress;
