@@ -213,8 +213,8 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Joins each record with the value that a global table has for the key that `mapper` makes of it, or with `None` (Kafka
-    /// Streams: `leftJoin` with a `GlobalKTable`). Otherwise as [`KStream::join_global_table`]: a record for which `mapper`
-    /// answers `None` has a result only if its own key is null as well.
+    /// Streams: `leftJoin` with a `GlobalKTable`); with `None` also if `mapper` answers `None`. Otherwise as
+    /// [`KStream::join_global_table`].
     ///
     /// ```
     /// # use millstream_operators::dsl::StreamsBuilder;
@@ -265,7 +265,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         K: DefaultSerde,
         V: DefaultSerde,
     {
-        let Serdes { key, value } = self.serdes.clone().or_default();
+        let value = self.serdes.clone().or_default().value;
         let mut graph = self.graph.lock();
         // Kafka Streams gives inner joins with global tables this prefix too.
         let name = graph.names.node(&self.next_name, names::LEFT_JOIN);
@@ -282,7 +282,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         }
         let (other_key, other_value) = table.serdes.clone().required(&mut graph, &name);
         drop(graph);
-        let settings = Arc::new(GlobalJoinSettings { node: name, key, value, left, mapper, joiner });
+        let settings = Arc::new(GlobalJoinSettings { node: name, value, left, mapper, joiner });
         let port: Port<Next<K, R>> = Port::default();
         let (below, store) = (port.clone(), table.store.clone());
         self.below(node, move |chain| GlobalJoin {

@@ -1,7 +1,7 @@
 //! A stream's records joined with what a global table has for a key made of them.
 //!
 //! ```text
-//!  record → null value? drop : key of the table → look it up → joiner → record with the result
+//!  record → null value? drop : key of the table → look it up, if there is one → joiner → record with the result
 //! ```
 
 use std::sync::Arc;
@@ -15,11 +15,9 @@ use crate::global::GlobalReader;
 use crate::push::{Children, Process, Record};
 
 /// What such a join needs to know; shared by the chains of all tasks.
-pub(crate) struct GlobalJoinSettings<K, V, M, J> {
+pub(crate) struct GlobalJoinSettings<V, M, J> {
     /// The node's name.
     pub(crate) node: Arc<str>,
-    /// Recognises null keys, if known.
-    pub(crate) key: Option<SerdeRef<K>>,
     /// Recognises null values, if known.
     pub(crate) value: Option<SerdeRef<V>>,
     /// Whether records without a partner have a result.
@@ -32,7 +30,7 @@ pub(crate) struct GlobalJoinSettings<K, V, M, J> {
 
 /// The node of [`KStream::join_global_table`](crate::dsl::KStream::join_global_table) and `left_join_global_table`.
 pub(crate) struct GlobalJoin<K, V, G, W, R, M, J> {
-    pub(crate) settings: Arc<GlobalJoinSettings<K, V, M, J>>,
+    pub(crate) settings: Arc<GlobalJoinSettings<V, M, J>>,
     pub(crate) table: GlobalReader<G, W>,
     pub(crate) down: Children<K, R>,
 }
@@ -44,12 +42,9 @@ where
 {
     fn process(&mut self, cx: &mut Context, record: Record<'_, K, V>) -> Result<(), ProcessError> {
         let settings = &*self.settings;
-        let null_key = settings.key.as_ref().is_some_and(|key| key.is_null(record.key));
         let null_value = settings.value.as_ref().is_some_and(|value| value.is_null(record.value));
         let mapped = if null_value { None } else { (settings.mapper)(record.key, record.value) };
-        // Of the records without a key for the table only those of a left join that have no key of their own either
-        // have a result, as in Kafka Streams.
-        if null_value || (mapped.is_none() && !(settings.left && null_key)) {
+        if null_value || (mapped.is_none() && !settings.left) {
             cx.dropped.null += 1;
             return Ok(());
         }
