@@ -122,7 +122,9 @@ pub(super) fn groups(settings: &KafkaSettings) -> ClientConfig {
 pub(super) fn producer(settings: &KafkaSettings, producer: &ProducerSettings) -> ClientConfig {
     let mut config = base(settings, &client_id(settings, &producer.client_id));
     config.set("enable.idempotence", "true");
-    config.set("delivery.report.only.error", "true");
+    // What was delivered is freed by the thread that takes the report. librdkafka's own would do it meanwhile, on the
+    // locks that the sending thread needs for each record: the allocator's and that of its count of waiting records.
+    config.set("delivery.report.only.error", "false");
     config.set("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS.to_string());
     config.set("queue.buffering.max.kbytes", PRODUCER_QUEUE_KIB.to_string());
     for (key, value) in [("linger.ms", "20"), ("batch.size", "262144"), ("batch.num.messages", "10000")] {

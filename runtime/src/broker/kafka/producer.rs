@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   produce ─────────────► librdkafka's queue ──► broker
+//!       │  ◄─ reports ──── what was delivered is freed; the first record that was not ──► the next flush
 //!   flush, commit, … ──► [calls thread] ──► tickets      (`caller`)
-//!                        [reports thread] ──► the first record that was not delivered ──► the next flush
+//!                        [reports thread] ──► takes reports while a call is under way
 //!                                         └─► gives up a call that does not return
 //! ```
-//! The calls need somebody to take the delivery reports meanwhile, hence the second thread. Only failures are reported.
+//! The calls need somebody to take the delivery reports meanwhile, hence the second thread. At other times the thread that
+//! sends does: a record that another thread frees costs both of them more, because its memory and the count of waiting records
+//! are behind locks, which each of them holds for every record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +25,11 @@ use crate::broker::{
     BrokerError, ErrorClass, OffsetCommit, OutRecord, Ownership, Producer, ProducerSettings, Ticket, Wake,
 };
 
-/// How long the reports thread waits at a time; it ends after the last such wait. rdkafka spins through the last
-/// millisecond of each, hence not shorter.
+/// How long the reports thread waits at a time.
 const REPORTS_POLL: Duration = Duration::from_millis(500);
+
+/// After so many records the reports on earlier ones are taken.
+const REPORTS_EVERY: u32 = 256;
 
 struct Known {
     name: Arc<str>,
@@ -38,6 +43,8 @@ struct Known {
 pub(super) struct KafkaProducer {
     caller: Arc<Caller>,
     topics: Vec<Known>,
+    /// Records since reports were taken.
+    sent: u32,
 }
 
 impl KafkaProducer {
@@ -49,15 +56,19 @@ impl KafkaProducer {
         let transactional = producer.transactional_id.is_some();
         // Without transactions a record may wait as long as librdkafka lets it.
         let timeout = if transactional { producer.transaction_timeout } else { config::DELIVERY_TIMEOUT };
-        let caller = Arc::new(Caller::new(name.clone(), Arc::new(sender), transactional, timeout, wake));
+        let caller = Caller::new(name.clone(), Arc::new(sender), transactional, timeout, wake)
+            .ok_or_else(|| failed(call(), "librdkafka has no queue for its reports"))?;
+        let caller = Arc::new(caller);
         let (calls, reports) = (caller.clone(), caller.clone());
         // Dropped on an error, it stops whichever thread there is.
-        let made = Self { caller, topics: Vec::new() };
+        let made = Self { caller, topics: Vec::new(), sent: 0 };
         spawn(format!("calls {name}"), move || calls.serve()).map_err(|error| failed(call(), error))?;
         spawn(format!("reports {name}"), move || {
+            reports.sender.context().set_taker(Wake::current_thread());
             while !reports.is_stopped() {
-                reports.sender.poll(REPORTS_POLL);
+                reports.reports.take();
                 reports.watch();
+                std::thread::park_timeout(REPORTS_POLL);
             }
         })
         .map_err(|error| failed(call(), error))?;
@@ -126,7 +137,14 @@ impl Producer for KafkaProducer {
             return Ok(false);
         }
         match self.topics[index].topic.produce(&record) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.sent += 1;
+                if self.sent == REPORTS_EVERY {
+                    self.sent = 0;
+                    self.caller.reports.take();
+                }
+                Ok(true)
+            }
             Err(failure) if failure.code == RDKafkaErrorCode::QueueFull => {
                 self.caller.tell_of_room();
                 Ok(false)

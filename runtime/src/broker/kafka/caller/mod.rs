@@ -17,7 +17,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer as _;
 
 use super::errors::Failure;
-use super::native::{self, GroupMetadata, Sender};
+use super::native::{self, GroupMetadata, Reports, Sender};
 use crate::broker::{BrokerError, Completer, ErrorClass, Ownership, Ticket, Wake};
 use crate::clock::{Clock as _, Monotonic, SystemClock};
 
@@ -59,6 +59,7 @@ pub(super) struct Caller {
     /// The transactional id or the client id, for errors.
     name: Arc<str>,
     pub(super) sender: Arc<Sender>,
+    pub(super) reports: Reports,
     transactional: bool,
     timeout: Duration,
     wake: Wake,
@@ -85,11 +86,19 @@ fn fatal(call: String, reason: impl std::fmt::Display) -> BrokerError {
 const CONNECTING: Duration = Duration::from_secs(5);
 
 impl Caller {
-    pub(super) fn new(name: Arc<str>, sender: Arc<Sender>, transactional: bool, timeout: Duration, wake: Wake) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        sender: Arc<Sender>,
+        transactional: bool,
+        timeout: Duration,
+        wake: Wake,
+    ) -> Option<Self> {
         let (calls, waiting) = sync_channel(CALLS_WAITING);
-        Self {
+        let reports = Reports::of(&sender)?;
+        Some(Self {
             name,
             sender,
+            reports,
             transactional,
             timeout,
             wake,
@@ -100,7 +109,7 @@ impl Caller {
             waiting_for_room: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-        }
+        })
     }
 
     /// A call's name for errors.
@@ -143,6 +152,7 @@ impl Caller {
         self.stopped.store(true, Ordering::Release);
         // So that one that waits for calls looks. One that is busy looks by itself.
         let _ = self.calls.try_send(Call { what: What::WaitForRoom, done: None });
+        self.sender.context().set_under_way(true);
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -154,8 +164,10 @@ impl Caller {
         while !self.is_stopped() {
             let Ok(Call { what, done }) = locked(&self.waiting).recv() else { return };
             let until = self.clock.monotonic().after(self.timeout + GRACE);
+            self.sender.context().set_under_way(true);
             *locked(&self.under_way) = done.map(|done| UnderWay { done, until });
             let answer = self.make(&what);
+            self.sender.context().set_under_way(false);
             // Absent if it was given up meanwhile.
             let under_way = locked(&self.under_way).take();
             if let Some(UnderWay { done, .. }) = under_way {

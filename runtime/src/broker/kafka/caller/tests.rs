@@ -8,7 +8,7 @@ use super::*;
 
 fn caller() -> Caller {
     let sender = Sender::from_config_and_context(&ClientConfig::new(), Producing::default()).unwrap();
-    Caller::new("p".into(), Arc::new(sender), true, Duration::from_secs(10), Wake::nobody())
+    Caller::new("p".into(), Arc::new(sender), true, Duration::from_secs(10), Wake::nobody()).unwrap()
 }
 
 /// Stuck since long ago.

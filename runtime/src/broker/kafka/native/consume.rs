@@ -30,7 +30,7 @@ impl WakeSlot {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wake;
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let wake = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         wake.wake();
     }

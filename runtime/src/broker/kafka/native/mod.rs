@@ -9,6 +9,7 @@ mod admin;
 mod consume;
 mod produce;
 mod question;
+mod reports;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) use produce::{
     Topic, abort_transaction, begin_transaction, commit_transaction, flush, init_transactions, queued, send_offsets,
 };
 pub(super) use question::{Meeting, StableEnd};
+pub(super) use reports::Reports;
 
 use super::errors::Failure;
 use super::{Consuming, Producing};
