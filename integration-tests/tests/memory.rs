@@ -12,7 +12,7 @@ use millstream_integration_tests::slow;
 use millstream_integration_tests::support::bootstrap;
 
 /// Records that wait to be sent: a bound of the runtime that is not a setting.
-const TO_SEND: usize = 64 << 20;
+const TO_SEND: usize = 60 << 20;
 
 /// What the program itself takes, and the clients besides their queues.
 const PROGRAM: usize = 70 << 20;

@@ -40,11 +40,11 @@ pub enum StateDir {
 }
 
 /// Records that wait to be sent, per worker: a bound of the Kafka client that is not a setting.
-pub(crate) const TO_SEND: usize = 64 << 20;
+pub(crate) const TO_SEND: usize = 60 << 20;
 
 /// Bounds of memory. The sum of what they allow is logged at start.
 ///
-/// The most that a process has resident is `record_cache + rows + block_cache + workers × (uncommitted + 64 MiB of records to
+/// The most that a process has resident is `record_cache + rows + block_cache + workers × (uncommitted + 60 MiB of records to
 /// be sent) + input partitions × fetched_per_partition`, and about 70 MiB for the program and the Kafka client. With the
 /// defaults, one worker and four partitions that is 256 MiB, whatever the number of keys and however slow the broker.
 /// It holds for records that are small beside these bounds, and does not count what the program's own code keeps.
@@ -69,8 +69,8 @@ impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
             record_cache: 10 << 20,
-            rows: 24 << 20,
-            block_cache: 40 << 20,
+            rows: 40 << 20,
+            block_cache: 28 << 20,
             write_buffers: 24 << 20,
             uncommitted: 32 << 20,
             fetched_per_partition: 4 << 20,

@@ -11,6 +11,8 @@ mod families;
 mod fill;
 mod journal;
 mod rows;
+#[cfg(test)]
+mod rows_tests;
 mod scan;
 #[cfg(test)]
 mod tests;

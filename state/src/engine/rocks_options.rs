@@ -37,11 +37,11 @@ pub struct RocksSettings {
 impl Default for RocksSettings {
     fn default() -> Self {
         Self {
-            block_cache: 40 << 20,
+            block_cache: 28 << 20,
             write_buffers: 24 << 20,
             write_buffer: 16 << 20,
             wal: 16 << 20,
-            rows: 24 << 20,
+            rows: 40 << 20,
             journals: 128 << 20,
             open_files: 256,
             background_jobs: 2,

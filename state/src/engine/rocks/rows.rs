@@ -1,10 +1,10 @@
-//! Rows of a database in memory: those that RocksDB has not been given yet, and copies of others that were looked up lately.
+//! Rows of a database in memory: those that RocksDB has not been given yet, and copies of others that were in use lately.
 //!
 //! ```text
-//!  get ──▶ ahead ──▶ young ──▶ old ──▶ RocksDB       what is found in old or in RocksDB is copied to young
+//!  get ──▶ ahead ──▶ copies: youngest ──▶ … ──▶ oldest ──▶ RocksDB     what was found in RocksDB is copied to the youngest
 //!  write ─▶ ahead
-//!           too many ahead: RocksDB takes them over, in the order of their keys, and they are old now
-//!           too many young: they are old now, and the old ones go
+//!           too many ahead: RocksDB takes them over, in the order of their keys, and they are the youngest copies now
+//!           too many copies: the oldest ones go; those that are found shortly before are copied to the youngest
 //! ```
 //! Each is newer than the next one, so that a row counts where it is found first, and nothing has to be changed in two places.
 //! RocksDB has to be told of a key once for many writes to it, and a row that is in use is found by one hash instead of a
@@ -19,8 +19,14 @@ use rustc_hash::FxBuildHasher;
 use crate::engine::FamilyId;
 use crate::uncommitted::{Uncommitted, key_hash};
 
+/// So many times fewer rows than a generation may have join the youngest one instead of being one.
+const FEW: usize = 8;
+
 /// A longer value is not copied: that costs as much as finding it.
 const LONGEST: usize = 2 << 10;
+
+/// How many generations of copies there are. Each is searched, so that more of them would cost more than they keep.
+const GENERATIONS: usize = 4;
 
 /// What the rows of all databases of an instance may take. Each has an equal share.
 #[derive(Debug)]
@@ -49,8 +55,8 @@ impl Budget {
 #[derive(Default)]
 struct FamilyRows {
     ahead: Uncommitted,
-    young: Uncommitted,
-    old: Uncommitted,
+    /// By generation, the youngest first.
+    copies: [Uncommitted; GENERATIONS],
 }
 
 /// Whether copies are worth their making: each should be found a few times before it goes.
@@ -88,17 +94,16 @@ impl Worth {
 pub(super) struct Rows {
     budget: Arc<Budget>,
     families: HashMap<FamilyId, FamilyRows, FxBuildHasher>,
-    /// Bytes of all families, by generation.
+    /// Bytes of all families; of the copies by generation.
     ahead: usize,
-    young: usize,
-    old: usize,
+    copies: [usize; GENERATIONS],
     worth: Worth,
 }
 
 impl Rows {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         budget.databases.fetch_add(1, Ordering::Relaxed);
-        Self { budget, families: HashMap::default(), ahead: 0, young: 0, old: 0, worth: Worth::default() }
+        Self { budget, families: HashMap::default(), ahead: 0, copies: [0; GENERATIONS], worth: Worth::default() }
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -114,33 +119,54 @@ impl Rows {
         self.budget.bytes / self.budget.databases()
     }
 
-    /// Whether it is time for RocksDB to take over those that it lacks: they may take a third of the memory, for they take
-    /// as much again when they are old.
+    /// What the rows ahead may take, and each generation of copies.
+    fn part(&self) -> usize {
+        self.share() / 3
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.ahead + self.copies.iter().sum::<usize>()
+    }
+
+    /// Whether it is time for RocksDB to take over those that it lacks.
     pub(super) fn is_full(&self) -> bool {
-        self.ahead > self.share() / 3
+        self.ahead > self.part()
     }
 
     /// Appends the value of a row to `out` and answers whether there is one; `None` if only RocksDB knows.
     pub(super) fn get(&mut self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
-        let FamilyRows { ahead, young, old } = self.families.get_mut(&family)?;
+        let FamilyRows { ahead, copies } = self.families.get_mut(&family)?;
         let hash = key_hash(key);
         if let Some(value) = ahead.get_hashed(hash, key) {
             out.extend_from_slice(value.unwrap_or_default());
             return Some(value.is_some());
         }
-        if let Some(value) = young.get_hashed(hash, key) {
-            self.worth.found = self.worth.found.saturating_add(1);
-            out.extend_from_slice(value.unwrap_or_default());
-            return Some(value.is_some());
-        }
-        let value = old.get_hashed(hash, key)?;
+        let found = copies.iter().zip(0..).find_map(|(rows, age)| Some((age, rows.get_hashed(hash, key)?)));
+        let (age, value) = found?;
         self.worth.found = self.worth.found.saturating_add(1);
+        let from = out.len();
         out.extend_from_slice(value.unwrap_or_default());
-        let (before, found) = (young.bytes(), value.is_some());
-        young.put_hashed(hash, key, value);
-        self.young += young.bytes() - before;
-        self.age();
+        let found = value.is_some();
+        if self.goes_soon(age) {
+            self.copy(family, hash, key, found.then_some(&out[from..]));
+        }
         Some(found)
+    }
+
+    /// Whether this generation is the next to go.
+    fn goes_soon(&self, age: usize) -> bool {
+        age > 0 && self.copies[age + 1..].iter().all(|&bytes| bytes == 0) && self.total() > self.share() / 8 * 7
+    }
+
+    fn copy(&mut self, family: FamilyId, hash: u32, key: &[u8], value: Option<&[u8]>) {
+        let rows = &mut self.families.entry(family).or_default().copies[0];
+        let before = rows.bytes();
+        rows.put_hashed(hash, key, value);
+        self.copies[0] += rows.bytes() - before;
+        if self.copies[0] > self.part() {
+            self.turn();
+        }
+        self.age();
     }
 
     /// Keeps a row that was found in RocksDB.
@@ -148,19 +174,25 @@ impl Rows {
         if !self.are_kept() || value.len() > LONGEST || !self.worth.allows() {
             return;
         }
-        let young = &mut self.families.entry(family).or_default().young;
-        let before = young.bytes();
-        young.put(key, Some(value));
-        self.young += young.bytes() - before;
-        self.age();
+        self.copy(family, key_hash(key), key, Some(value));
+    }
+
+    /// All copies are a generation older now. The oldest go, and their memory is for those that come.
+    fn turn(&mut self) {
+        self.copies.rotate_right(1);
+        self.copies[0] = 0;
+        for FamilyRows { copies, .. } in self.families.values_mut() {
+            copies.rotate_right(1);
+            copies[0].clear();
+        }
     }
 
     fn age(&mut self) {
-        if self.ahead + self.young + self.old > self.share() {
-            (self.old, self.young) = (self.young, 0);
-            for FamilyRows { young, old, .. } in self.families.values_mut() {
-                std::mem::swap(old, young);
-                young.clear();
+        while self.total() > self.share() {
+            let Some(oldest) = self.copies.iter().rposition(|&bytes| bytes > 0) else { return };
+            self.copies[oldest] = 0;
+            for FamilyRows { copies, .. } in self.families.values_mut() {
+                copies[oldest] = Uncommitted::default();
             }
         }
     }
@@ -192,22 +224,32 @@ impl Rows {
 
     /// RocksDB has all rows now.
     pub(super) fn settle(&mut self) {
-        (self.ahead, self.young, self.old) = (0, 0, self.ahead + self.young);
-        for FamilyRows { ahead, young, old } in self.families.values_mut() {
-            // What goes gives its memory to what comes.
-            std::mem::swap(old, if ahead.is_empty() { &mut *young } else { &mut *ahead });
-            ahead.clear();
-            young.clear();
+        if self.ahead < self.part() / FEW {
+            for FamilyRows { ahead, copies } in self.families.values_mut() {
+                let before = copies[0].bytes();
+                for (key, value) in ahead.changes() {
+                    copies[0].put(key, value);
+                }
+                self.copies[0] += copies[0].bytes() - before;
+                ahead.clear();
+            }
+        } else {
+            self.turn();
+            self.copies[0] = self.ahead;
+            for FamilyRows { ahead, copies } in self.families.values_mut() {
+                std::mem::swap(ahead, &mut copies[0]);
+            }
         }
+        self.ahead = 0;
+        self.age();
     }
 
     /// Forgets the rows of a family.
     pub(super) fn forget(&mut self, family: FamilyId) {
-        if let Some(rows) = self.families.remove(&family) {
-            self.ahead -= rows.ahead.bytes();
-            self.young -= rows.young.bytes();
-            // Less what `settle` has counted for young ones that it gave up.
-            self.old = self.old.saturating_sub(rows.old.bytes());
+        let Some(rows) = self.families.remove(&family) else { return };
+        self.ahead -= rows.ahead.bytes();
+        for (bytes, copies) in self.copies.iter_mut().zip(&rows.copies) {
+            *bytes -= copies.bytes();
         }
     }
 }
@@ -217,7 +259,7 @@ impl Rows {
     /// How many bytes the rows take.
     pub(super) fn bytes(&self) -> usize {
         let families = self.families.values();
-        families.map(|rows| rows.ahead.bytes() + rows.young.bytes() + rows.old.bytes()).sum()
+        families.map(|rows| rows.ahead.bytes() + rows.copies.iter().map(Uncommitted::bytes).sum::<usize>()).sum()
     }
 }
 

@@ -267,25 +267,3 @@ fn rows_that_are_only_read_are_found_again_and_follow_what_is_written() {
         assert_eq!(get(&*engine, family, b"k"), Some(b"loaded".to_vec()));
     }
 }
-
-#[test]
-fn the_rows_of_all_databases_stay_within_their_bound() {
-    let budget = Budget::new(60_000, 0);
-    let mut databases = [(); 2].map(|()| rows::Rows::new(Arc::clone(&budget)));
-    let family = FamilyId(1);
-    for n in 0..5_000u32 {
-        for rows in &mut databases {
-            rows.put(family, &n.to_be_bytes(), Some(&[7; 20]));
-            rows.keep(family, &(n / 2 + 1_000_000).to_be_bytes(), &[8; 20]);
-            if rows.is_full() {
-                rows.settle();
-            }
-        }
-        let held: usize = databases.iter().map(rows::Rows::bytes).sum();
-        assert!(held <= 60_000 + 200, "{held}");
-    }
-    let mut out = Vec::new();
-    assert_eq!(databases[0].get(family, &4_999u32.to_be_bytes(), &mut out), Some(true));
-    assert_eq!(out, [7; 20]);
-    assert_eq!(databases[0].get(family, &0u32.to_be_bytes(), &mut out), None, "it has gone long ago");
-}
