@@ -13,6 +13,10 @@ use super::rocks::Budget;
 /// and filters tell which file a key may be in.
 pub(super) const FILES: i32 = 8;
 
+/// The same while a family is filled from its changelog. Every merge rewrites what is there; nobody reads meanwhile, so that few
+/// large ones do.
+pub(super) const FILES_WHILE_FILLED: i32 = 32;
+
 /// The bounds of all databases of one instance together. Every field is a ceiling, in bytes unless it says otherwise.
 #[derive(Clone, Debug)]
 pub struct RocksSettings {
@@ -100,6 +104,10 @@ fn limits(options: &mut Options, settings: &RocksSettings) {
     let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
     options.set_compression_per_level(&[none, none, lz4]);
     options.set_level_zero_file_num_compaction_trigger(FILES);
+    // A family that has been filled has more files than the defaults allow, and whoever writes to it next would wait for their
+    // merge.
+    options.set_level_zero_slowdown_writes_trigger(2 * FILES_WHILE_FILLED);
+    options.set_level_zero_stop_writes_trigger(3 * FILES_WHILE_FILLED);
     options.set_level_compaction_dynamic_level_bytes(true);
     // Segments are dropped whole, and their files with them.
     options.set_recycle_log_file_num(0);

@@ -8,13 +8,9 @@
 use rocksdb::FlushOptions;
 
 use super::database::{Log, RocksEngine};
-use crate::engine::rocks_options::FILES;
+use crate::engine::rocks_options::{FILES, FILES_WHILE_FILLED};
 use crate::engine::{Change, FamilyId};
 use crate::error::EngineError;
-
-/// How many files a family collects before it merges them while it is filled. Every merge rewrites what is there; nobody reads
-/// meanwhile, so that few large ones do.
-const FILES_WHILE_FILLED: i32 = 12;
 
 impl RocksEngine {
     pub(super) fn fill_unlogged(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
