@@ -50,8 +50,12 @@ impl Producing {
     pub(super) fn set_under_way(&self, under_way: bool) {
         self.under_way.store(under_way, Ordering::SeqCst);
         if under_way {
-            self.taker.wake();
+            self.wake_taker();
         }
+    }
+
+    pub(super) fn wake_taker(&self) {
+        self.taker.wake();
     }
 
     /// Remembers the first record that was not delivered.
@@ -67,7 +71,7 @@ impl Producing {
     /// Called by a thread of librdkafka's when the queue of reports has been empty.
     pub(super) fn report_arrived(&self) {
         if self.under_way.load(Ordering::SeqCst) {
-            self.taker.wake();
+            self.wake_taker();
         }
     }
 }

@@ -152,7 +152,7 @@ impl Caller {
         self.stopped.store(true, Ordering::Release);
         // So that one that waits for calls looks. One that is busy looks by itself.
         let _ = self.calls.try_send(Call { what: What::WaitForRoom, done: None });
-        self.sender.context().set_under_way(true);
+        self.sender.context().wake_taker();
     }
 
     pub(super) fn is_stopped(&self) -> bool {

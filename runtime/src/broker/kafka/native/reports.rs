@@ -82,9 +82,9 @@ unsafe fn tell(context: &Producing, event: *mut sys::rd_kafka_event_t) {
             sys::RD_KAFKA_EVENT_DR => {
                 while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
                     if message.err != NO_ERROR {
-                        let topic = text(sys::rd_kafka_topic_name(message.rkt));
+                        // An abort drops many records: only the one that is remembered is named.
                         context.not_delivered(
-                            || format!("{topic}-{}", message.partition),
+                            || format!("{}-{}", text(sys::rd_kafka_topic_name(message.rkt)), message.partition),
                             Failure::of(message.err.into()),
                         );
                     }
