@@ -6,7 +6,8 @@
 //!  get ──▶ rows ─▶ RocksDB        scan ──▶ rows over RocksDB
 //! ```
 //! Two kinds of databases are written to directly, as by `load`. One that is scanned: to find what lies between two keys is
-//! what a memtable is for and a hash table is not. And one in which hardly a row is written twice before RocksDB gets it.
+//! what a memtable is for and a hash table is not. And one in which hardly a row is written twice before RocksDB gets it; a
+//! copy of what is written stays among the rows, unless copies are hardly ever found.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -51,6 +52,15 @@ pub(super) enum Log {
     Off,
 }
 
+/// What becomes of copies of rows that are written straight to RocksDB.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// They are kept up to date, if copies are found often enough.
+    Follow,
+    /// All of their family go.
+    Go,
+}
+
 /// What the journal holds.
 #[derive(Default)]
 struct Noted {
@@ -77,8 +87,8 @@ pub(super) struct RocksEngine {
     noted: Noted,
     /// Scans since the last write.
     scans: AtomicU32,
-    /// So many writes to come are direct.
-    direct: u64,
+    /// So many writes to come are direct, and what becomes of copies then.
+    direct: (u64, Copies),
 }
 
 impl RocksEngine {
@@ -104,7 +114,7 @@ impl RocksEngine {
             block: Block::default(),
             noted: Noted::default(),
             scans: AtomicU32::new(0),
-            direct: 0,
+            direct: (0, Copies::Go),
         })
     }
 
@@ -211,7 +221,7 @@ impl RocksEngine {
         let waste = rows.is_full() && rows.count() > noted.changes / 4 * 3;
         rows.settle();
         if waste {
-            self.direct = noted.writes * AFTER_WASTE;
+            self.direct = (noted.writes * AFTER_WASTE, Copies::Follow);
         }
         Ok(())
     }
@@ -224,28 +234,36 @@ impl RocksEngine {
         Ok(())
     }
 
-    fn write_directly(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
+    fn write_directly(
+        &mut self,
+        changes: &mut dyn Iterator<Item = Change<'_>>,
+        copies: Copies,
+    ) -> Result<(), EngineError> {
         self.hand_over()?;
-        let (batch, _) = self.batch(changes)?;
-        self.write_batch(batch, Log::On)
+        let (batch, families) = self.batch(changes, copies)?;
+        self.write_batch(batch, Log::On).inspect_err(|_| families.iter().for_each(|&id| self.rows_mut().forget(id)))
     }
 
     /// Changes for RocksDB in the order of their keys, which finds neighbours in a memtable in the processor's caches; and the
-    /// families that they are of.
+    /// families that they are of. RocksDB has to have all earlier ones.
     pub(super) fn batch(
         &mut self,
         changes: &mut dyn Iterator<Item = Change<'_>>,
+        copies: Copies,
     ) -> Result<(WriteBatch, Vec<FamilyId>), EngineError> {
         let mut changes: Vec<Change<'_>> = changes.collect();
         // Stable: the last change of a row counts.
         changes.sort_by(|a, b| place(a).cmp(&place(b)));
         let mut families: Vec<FamilyId> = changes.iter().map(|change| place(change).0).collect();
         families.dedup();
+        let follow = copies == Copies::Follow && self.rows_mut().follow_writes();
         for &family in &families {
             self.make(family)?;
-            // Copies of rows that are about to change.
-            self.rows_mut().forget(family);
+            if !follow {
+                self.rows_mut().forget(family);
+            }
         }
+        let mut rows = follow.then(|| self.rows());
         let mut batch = WriteBatch::with_capacity_bytes(self.batch_bytes);
         let mut last: Option<(FamilyId, &ColumnFamily)> = None;
         for change in changes {
@@ -255,11 +273,21 @@ impl RocksEngine {
                 _ => self.made(id)?,
             };
             last = Some((id, family));
-            match change {
-                Change::Put(_, _, value) => batch.put_cf(family, key, value),
-                Change::Delete(..) => batch.delete_cf(family, key),
+            let value = match change {
+                Change::Put(_, _, value) => {
+                    batch.put_cf(family, key, value);
+                    Some(value)
+                }
+                Change::Delete(..) => {
+                    batch.delete_cf(family, key);
+                    None
+                }
+            };
+            if let Some(rows) = &mut rows {
+                rows.follow(id, key, value);
             }
         }
+        drop(rows);
         Ok((batch, families))
     }
 }
@@ -339,11 +367,13 @@ impl Engine for RocksEngine {
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
         let _pass = self.enter("writing")?;
         if std::mem::take(self.scans.get_mut()) > 0 {
-            self.direct = self.direct.max(AFTER_SCAN);
+            // What is scanned is hardly ever looked up.
+            self.direct = (self.direct.0.max(AFTER_SCAN), Copies::Go);
         }
-        if self.direct > 0 || !self.rows_mut().are_kept() {
-            self.direct = self.direct.saturating_sub(1);
-            return self.write_directly(changes);
+        let (direct, copies) = self.direct;
+        if direct > 0 || !self.rows_mut().are_kept() {
+            self.direct.0 = direct.saturating_sub(1);
+            return self.write_directly(changes, copies);
         }
         let journal = self.journal.bytes();
         let rows = self.rows_mut();
@@ -355,7 +385,7 @@ impl Engine for RocksEngine {
 
     fn load(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
         let _pass = self.enter("writing")?;
-        self.write_directly(changes)
+        self.write_directly(changes, Copies::Go)
     }
 
     fn fill(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {

@@ -7,7 +7,7 @@
 
 use rocksdb::FlushOptions;
 
-use super::database::{Log, RocksEngine};
+use super::database::{Copies, Log, RocksEngine};
 use crate::engine::rocks_options::{FILES, FILES_WHILE_FILLED};
 use crate::engine::{Change, FamilyId};
 use crate::error::EngineError;
@@ -16,7 +16,7 @@ impl RocksEngine {
     pub(super) fn fill_unlogged(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
         let _pass = self.enter("writing")?;
         self.hand_over()?;
-        let (batch, families) = self.batch(changes)?;
+        let (batch, families) = self.batch(changes, Copies::Go)?;
         for id in families {
             if self.filled.insert(id) {
                 self.merge_at(id, FILES_WHILE_FILLED)?;

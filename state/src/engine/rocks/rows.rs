@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  get ──▶ ahead ──▶ copies: youngest ──▶ … ──▶ oldest ──▶ RocksDB     what was found in RocksDB is copied to the youngest
-//!  write ─▶ ahead
+//!  write ─▶ ahead                                 or straight to RocksDB, and to the youngest copies if copies are found
 //!           too many ahead: RocksDB takes them over, in the order of their keys, and they are the youngest copies now
 //!           too many copies: the oldest ones go; those that are found shortly before are copied to the youngest
 //! ```
@@ -59,10 +59,17 @@ struct FamilyRows {
     copies: [Uncommitted; GENERATIONS],
 }
 
-/// Whether copies are worth their making: each should be found a few times before it goes.
+impl FamilyRows {
+    /// The newest copy of a row, and its generation.
+    fn copy(&self, hash: u32, key: &[u8]) -> Option<(usize, Option<&[u8]>)> {
+        self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.get_hashed(hash, key)?)))
+    }
+}
+
+/// Whether copies are worth their making: judged by how many look-ups found one.
 #[derive(Default)]
 struct Worth {
-    copies: u32,
+    asked: u32,
     found: u32,
     /// Only one row in [`SAMPLE`] is copied, to notice when that changes.
     low: bool,
@@ -71,21 +78,27 @@ struct Worth {
 
 /// See [`Worth::low`].
 const SAMPLE: u32 = 16;
-/// After so many copies they are judged.
+/// After so many look-ups copies are judged.
 const JUDGED: u32 = 4096;
+/// One look-up in so many has to find a copy.
+const RARE: u32 = 3;
 
 impl Worth {
+    fn asked(&mut self, found: bool) {
+        self.asked += 1;
+        self.found += u32::from(found);
+        if self.asked == JUDGED {
+            let found = if self.low { self.found * SAMPLE } else { self.found };
+            *self = Self { low: found < JUDGED / RARE, ..Self::default() };
+        }
+    }
+
     fn allows(&mut self) -> bool {
         self.skipped += 1;
         if self.low && self.skipped < SAMPLE {
             return false;
         }
         self.skipped = 0;
-        self.copies += 1;
-        if self.copies == JUDGED {
-            let low = self.found < self.copies / 2;
-            *self = Self { low, ..Self::default() };
-        }
         true
     }
 }
@@ -135,15 +148,15 @@ impl Rows {
 
     /// Appends the value of a row to `out` and answers whether there is one; `None` if only RocksDB knows.
     pub(super) fn get(&mut self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
-        let FamilyRows { ahead, copies } = self.families.get_mut(&family)?;
         let hash = key_hash(key);
-        if let Some(value) = ahead.get_hashed(hash, key) {
+        let rows = self.families.get(&family);
+        if let Some(value) = rows.and_then(|rows| rows.ahead.get_hashed(hash, key)) {
             out.extend_from_slice(value.unwrap_or_default());
             return Some(value.is_some());
         }
-        let found = copies.iter().zip(0..).find_map(|(rows, age)| Some((age, rows.get_hashed(hash, key)?)));
+        let found = rows.and_then(|rows| rows.copy(hash, key));
+        self.worth.asked(found.is_some());
         let (age, value) = found?;
-        self.worth.found = self.worth.found.saturating_add(1);
         let from = out.len();
         out.extend_from_slice(value.unwrap_or_default());
         let found = value.is_some();
@@ -175,6 +188,21 @@ impl Rows {
             return;
         }
         self.copy(family, key_hash(key), key, Some(value));
+    }
+
+    /// Whether rows that are written to RocksDB are to be copied by [`Rows::follow`]; else their family is to be forgotten.
+    pub(super) fn follow_writes(&self) -> bool {
+        self.are_kept() && !self.worth.low
+    }
+
+    /// Copies a row that RocksDB is about to have. There must be none ahead of it.
+    pub(super) fn follow(&mut self, family: FamilyId, key: &[u8], value: Option<&[u8]>) {
+        let hash = key_hash(key);
+        let long = value.is_some_and(|value| value.len() > LONGEST);
+        let copied = || self.families.get(&family).is_some_and(|rows| rows.copy(hash, key).is_some());
+        if !long || copied() {
+            self.copy(family, hash, key, value);
+        }
     }
 
     /// All copies are a generation older now. The oldest go, and their memory is for those that come.

@@ -13,6 +13,8 @@ enum Step {
     Put(u32, u8, Option<u8>),
     Get(u32, u8),
     HandOver,
+    /// Straight to RocksDB.
+    Write(u32, u8, Option<u8>),
     Forget(u32),
 }
 
@@ -22,6 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (key(), proptest::option::weighted(0.8, any::<u8>())).prop_map(|((family, key), value)| Step::Put(family, key, value)),
         20 => key().prop_map(|(family, key)| Step::Get(family, key)),
         1 => Just(Step::HandOver),
+        5 => (key(), proptest::option::weighted(0.8, any::<u8>())).prop_map(|((family, key), value)| Step::Write(family, key, value)),
         1 => (0..2u32).prop_map(Step::Forget),
     ]
 }
@@ -75,6 +78,18 @@ proptest! {
                     rows.settle();
                     given = newest.clone();
                     ahead.clear();
+                }
+                Step::Write(family, key, value) => {
+                    rows.settle();
+                    ahead.clear();
+                    // Some are too long to be copied.
+                    let value = value.map(|value| if value >= 240 { vec![value; 3_000] } else { bytes(value) });
+                    rows.follow(FamilyId(family), &[key], value.as_deref());
+                    match value {
+                        Some(value) => newest.insert((family, key), value),
+                        None => newest.remove(&(family, key)),
+                    };
+                    given = newest.clone();
                 }
                 Step::Forget(family) => {
                     rows.forget(FamilyId(family));
@@ -134,6 +149,28 @@ fn rows_that_are_handed_over_in_several_parts_are_all_kept_while_there_is_room()
     for n in 0..1_200u32 {
         assert_eq!(rows.get(family, &n.to_be_bytes(), &mut Vec::new()), Some(true), "{n}");
     }
+}
+
+/// The same of one that is written straight to RocksDB before anybody asks for its rows.
+#[test]
+fn rows_that_rocksdb_is_given_at_once_are_kept_while_copies_are_found() {
+    let mut rows = Rows::new(Budget::new(100_000, 0));
+    let family = FamilyId(1);
+    for n in 0..1_200u32 {
+        assert!(rows.follow_writes(), "{n}");
+        rows.follow(family, &n.to_be_bytes(), Some(&[7; 20]));
+    }
+    for n in 0..1_200u32 {
+        assert_eq!(rows.get(family, &n.to_be_bytes(), &mut Vec::new()), Some(true), "{n}");
+    }
+    for n in 0..10_000u32 {
+        assert_eq!(rows.get(family, &(n + 1_200).to_be_bytes(), &mut Vec::new()), None);
+    }
+    assert!(!rows.follow_writes(), "hardly a look-up finds a copy");
+    for n in 0..10_000u32 {
+        assert_eq!(rows.get(family, &(n % 1_200).to_be_bytes(), &mut Vec::new()), Some(true));
+    }
+    assert!(rows.follow_writes(), "each look-up finds one");
 }
 
 /// What is found in the oldest generation stays when that goes.
