@@ -1,7 +1,6 @@
 //! Admin calls that rdkafka lacks.
 
 use std::ffi::{CStr, CString, c_char};
-use std::ptr::NonNull;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -10,32 +9,10 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::super::patience::Patience;
+use super::owned::{Answer, Owned};
 use super::{Failure, NO_ERROR, millis, outcome, read_error, text};
 
-/// What frees itself with a function of librdkafka's.
-pub(super) struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
-
-impl<T> Owned<T> {
-    /// # Safety
-    /// `raw` is null or owned by the caller, and `destroy` is the function that frees it.
-    pub(super) unsafe fn new(raw: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
-        NonNull::new(raw).map(|raw| Self(raw, destroy)).ok_or_else(|| Failure::of(RDKafkaErrorCode::InvalidArgument))
-    }
-
-    pub(super) fn ptr(&self) -> *mut T {
-        self.0.as_ptr()
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: by the contract of `new`.
-        unsafe { (self.1)(self.0.as_ptr()) };
-    }
-}
-
 pub(super) type Options = Owned<sys::rd_kafka_AdminOptions_t>;
-pub(super) type Answer = Owned<sys::rd_kafka_event_t>;
 
 pub(super) fn options<C: ClientContext>(
     client: &Client<C>,

@@ -10,6 +10,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka_sys as sys;
 
+use super::owned::ClientQueue;
 use super::{Consumer, Failure, NO_ERROR, text};
 use crate::broker::Wake;
 
@@ -43,15 +44,7 @@ unsafe extern "C" fn records_arrived(_client: *mut sys::rd_kafka_t, slot: *mut c
 }
 
 /// The queue of one partition, apart from the consumer's common queue.
-pub(crate) struct Queue {
-    raw: NonNull<sys::rd_kafka_queue_t>,
-    consumer: Arc<Consumer>,
-}
-
-// SAFETY: librdkafka's queues may be used from any thread.
-unsafe impl Send for Queue {}
-// SAFETY: as above; every call on the handle locks the queue.
-unsafe impl Sync for Queue {}
+pub(crate) struct Queue(ClientQueue<Consumer>);
 
 impl Queue {
     /// Takes the partition's records out of the consumer's common queue from now on. `slot` must be one that the
@@ -59,50 +52,45 @@ impl Queue {
     pub(crate) fn detach(consumer: &Arc<Consumer>, topic: &str, partition: i32) -> Option<Self> {
         let name = CString::new(topic).ok()?;
         let slot = consumer.context().slot(topic, partition);
-        // SAFETY: the client is live, because `consumer` is; the name is NUL-terminated and copied.
-        let raw =
-            unsafe { sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition) };
-        let queue = Self { raw: NonNull::new(raw)?, consumer: consumer.clone() };
-        // SAFETY: the queue is live until `queue` is dropped. A null destination means: keep the records here. The slot
-        // outlives the registration, as `records_arrived` explains: the context never removes one.
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client is live, because `consumer` is; the name is NUL-terminated and copied. The reference is ours.
+        let queue = unsafe {
+            ClientQueue::new(sys::rd_kafka_queue_get_partition(client, name.as_ptr(), partition), consumer).ok()?
+        };
+        // SAFETY: the queue is live. A null destination means: keep the records here. The slot outlives the registration,
+        // as `records_arrived` explains: the context never removes one.
         unsafe {
-            sys::rd_kafka_queue_forward(raw, ptr::null_mut());
-            sys::rd_kafka_queue_cb_event_enable(raw, Some(records_arrived), Arc::as_ptr(&slot).cast_mut().cast());
+            sys::rd_kafka_queue_forward(queue.ptr(), ptr::null_mut());
+            sys::rd_kafka_queue_cb_event_enable(
+                queue.ptr(),
+                Some(records_arrived),
+                Arc::as_ptr(&slot).cast_mut().cast(),
+            );
         }
-        Some(queue)
+        Some(Self(queue))
     }
 
     pub(crate) fn consumer(&self) -> &Arc<Consumer> {
-        &self.consumer
+        self.0.client()
     }
 
     /// Whether nothing waits, no control record and no error either.
     pub(crate) fn is_empty(&self) -> bool {
-        // SAFETY: the queue is live until `self` is dropped.
-        unsafe { sys::rd_kafka_queue_length(self.raw.as_ptr()) == 0 }
+        self.0.len() == 0
     }
 
     /// Takes up to `max` of what waits, without blocking.
     pub(crate) fn drain(&self, max: usize) -> Messages {
-        // SAFETY: the queue is live until `self` is dropped.
-        let waiting = unsafe { sys::rd_kafka_queue_length(self.raw.as_ptr()) };
-        let room = waiting.min(max);
+        let room = self.0.len().min(max);
         let mut messages = Vec::with_capacity(room);
         if room > 0 {
-            // SAFETY: the array has room for `room` pointers, and the call writes as many as it answers.
+            // SAFETY: the queue is live; the array has room for `room` pointers, and the call writes as many as it answers.
             unsafe {
-                let count = sys::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, messages.as_mut_ptr(), room);
+                let count = sys::rd_kafka_consume_batch_queue(self.0.ptr(), 0, messages.as_mut_ptr(), room);
                 messages.set_len(usize::try_from(count).unwrap_or(0));
             }
         }
-        Messages { messages, consumer: self.consumer.clone() }
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and is used no more; the client is still live, since `consumer` is dropped after this.
-        unsafe { sys::rd_kafka_queue_destroy(self.raw.as_ptr()) };
+        Messages { messages, consumer: self.consumer().clone() }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod consume;
+mod owned;
 mod produce;
 mod question;
 mod reports;

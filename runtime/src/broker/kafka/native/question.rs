@@ -9,19 +9,12 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-use super::admin::{self, Answer, Owned, TopicInfo};
+use super::admin::{self, TopicInfo};
+use super::owned::{Answer, ClientQueue};
 use super::{Consumer, Failure};
 
-/// A question under way.
-struct Question {
-    queue: Owned<sys::rd_kafka_queue_t>,
-    // The queue belongs to the client.
-    #[allow(dead_code, reason = "held for its life time only")]
-    consumer: Arc<Consumer>,
-}
-
-// SAFETY: librdkafka's queues may be used from any thread.
-unsafe impl Send for Question {}
+/// A question under way: the queue that the answer comes to.
+struct Question(ClientQueue<Consumer>);
 
 impl Question {
     fn ask(
@@ -29,15 +22,14 @@ impl Question {
         call: impl FnOnce(*mut sys::rd_kafka_t, *mut sys::rd_kafka_queue_t),
     ) -> Result<Self, Failure> {
         let client = consumer.client().native_ptr();
-        // SAFETY: the client is live, the queue is ours.
-        let queue = unsafe { Owned::new(sys::rd_kafka_queue_new(client), sys::rd_kafka_queue_destroy)? };
+        // SAFETY: the client is live, the new queue ours.
+        let queue = unsafe { ClientQueue::new(sys::rd_kafka_queue_new(client), consumer)? };
         call(client, queue.ptr());
-        Ok(Self { queue, consumer: consumer.clone() })
+        Ok(Self(queue))
     }
 
     fn poll(&self) -> Option<Answer> {
-        // SAFETY: the queue is live; the event, if there is one, is ours.
-        unsafe { Owned::new(sys::rd_kafka_queue_poll(self.queue.ptr(), 0), sys::rd_kafka_event_destroy).ok() }
+        self.0.poll()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queue in which a producer's client hands back what became of its records.
 
 use std::ffi::{c_int, c_void};
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::Arc;
 
 use rdkafka::client::ClientContext as _;
@@ -11,6 +11,7 @@ use rdkafka::producer::Producer as _;
 use rdkafka_sys as sys;
 
 use super::super::Producing;
+use super::owned::ClientQueue;
 use super::{Failure, NO_ERROR, Sender, text};
 
 unsafe extern "C" fn report_arrived(_client: *mut sys::rd_kafka_t, context: *mut c_void) {
@@ -20,40 +21,28 @@ unsafe extern "C" fn report_arrived(_client: *mut sys::rd_kafka_t, context: *mut
 }
 
 /// A producer's delivery reports, logs and errors.
-pub(crate) struct Reports {
-    raw: NonNull<sys::rd_kafka_queue_t>,
-    sender: Arc<Sender>,
-}
-
-// SAFETY: librdkafka's queues may be used from any thread.
-unsafe impl Send for Reports {}
-// SAFETY: as above; every call on the handle locks the queue.
-unsafe impl Sync for Reports {}
+pub(crate) struct Reports(ClientQueue<Sender>);
 
 impl Reports {
     pub(crate) fn of(sender: &Arc<Sender>) -> Option<Self> {
-        // SAFETY: the client is live, because `sender` is.
-        let raw = unsafe { sys::rd_kafka_queue_get_main(sender.client().native_ptr()) };
-        let reports = Self { raw: NonNull::new(raw)?, sender: sender.clone() };
+        // SAFETY: the client is live, because `sender` is, and the reference to its queue ours.
+        let queue = unsafe { ClientQueue::new(sys::rd_kafka_queue_get_main(sender.client().native_ptr()), sender) };
+        let queue = queue.ok()?;
         let context = Arc::as_ptr(sender.context());
-        // SAFETY: the queue is live until `reports` is dropped; the client keeps its context, as `report_arrived` explains.
-        unsafe { sys::rd_kafka_queue_cb_event_enable(raw, Some(report_arrived), context.cast_mut().cast()) };
-        Some(reports)
+        // SAFETY: the queue is live; the client keeps its context, as `report_arrived` explains.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(queue.ptr(), Some(report_arrived), context.cast_mut().cast());
+        }
+        Some(Self(queue))
     }
 
     /// Takes what waits, without blocking. The context hears of logs, of errors and of records that were not delivered;
     /// those that were are freed, unread.
     pub(crate) fn take(&self) {
-        // SAFETY: the queue is live until `self` is dropped.
-        while unsafe { sys::rd_kafka_queue_length(self.raw.as_ptr()) } > 0 {
-            // SAFETY: as above; an event is ours until it is destroyed, and a null one may be destroyed too.
-            unsafe {
-                let event = sys::rd_kafka_queue_poll(self.raw.as_ptr(), 0);
-                if !event.is_null() {
-                    tell(self.sender.context(), event);
-                }
-                sys::rd_kafka_event_destroy(event);
-            }
+        while self.0.len() > 0 {
+            let Some(event) = self.0.poll() else { continue };
+            // SAFETY: the event is live.
+            unsafe { tell(self.0.client().context(), event.ptr()) };
         }
     }
 }
@@ -103,12 +92,5 @@ unsafe fn tell(context: &Producing, event: *mut sys::rd_kafka_event_t) {
             sys::RD_KAFKA_EVENT_STATS => context.stats_raw(text(sys::rd_kafka_event_stats(event)).as_bytes()),
             _ => {}
         }
-    }
-}
-
-impl Drop for Reports {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and used no more; the client is live, since `sender` is dropped after this.
-        unsafe { sys::rd_kafka_queue_destroy(self.raw.as_ptr()) };
     }
 }
