@@ -4,7 +4,8 @@
     reason = "rdkafka has no batches and no sending by topic handle; the standard library no CPU time"
 )]
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
@@ -95,6 +96,16 @@ pub struct Message<'b> {
     pub partition: i32,
     /// The offset.
     pub offset: i64,
+    topic: *const sys::rd_kafka_topic_t,
+    _batch: PhantomData<&'b ()>,
+}
+
+impl<'b> Message<'b> {
+    /// The name of its topic.
+    pub fn topic(&self) -> &'b CStr {
+        // SAFETY: the handle lives as long as its message does, through `'b`, and so does its name, which ends with a NUL.
+        unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.topic)) }
+    }
 }
 
 impl Batch<'_> {
@@ -123,7 +134,8 @@ impl Batch<'_> {
             let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
             // SAFETY: the message is live, and `kind` is ours to be written.
             let timestamp = unsafe { sys::rd_kafka_message_timestamp(raw, &raw mut kind) };
-            Ok(Message { key, value, timestamp, partition: message.partition, offset: message.offset })
+            let (partition, offset, topic) = (message.partition, message.offset, message.rkt.cast_const());
+            Ok(Message { key, value, timestamp, partition, offset, topic, _batch: PhantomData })
         })
     }
 }

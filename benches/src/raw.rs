@@ -1,21 +1,23 @@
 //! The physical limit under a runtime on this client: a plain loop without topology, store or generality.
 
-use std::collections::HashMap;
+mod work;
+
+use std::ffi::CString;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use rustc_hash::FxBuildHasher;
 
+use self::work::Work;
 use crate::child::{READY, until_told_to_end};
 use crate::meter::{self, Figures, Mark, Meter, Service};
 use crate::native::{self, Message, Queue, Topic};
-use crate::order::{Call, Delivery, Order, Workload};
+use crate::order::{Call, Delivery, Order};
 use crate::topics;
 
 const BATCH: usize = 1000;
@@ -24,25 +26,48 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Where records come from, and how far they have been taken.
 struct Input {
     queue: Queue,
-    topic: String,
-    next: Vec<i64>,
+    positions: Positions,
 }
 
+/// The topics that are read, by name, with the next offset of each partition.
+struct Positions(Vec<(CString, Vec<i64>)>);
+
 impl Input {
-    fn open(order: &Order) -> Result<Self> {
+    fn open(order: &Order, topics: &[&str]) -> Result<Self> {
         let mut config = topics::reader(&order.bootstrap_servers, &order.name);
         config.set("fetch.wait.max.ms", "10");
         config.set("queued.min.messages", "200000").set("queued.max.messages.kbytes", "65536");
         let consumer: Arc<BaseConsumer> = Arc::new(config.create()?);
-        let partitions = topics::ends(&consumer, &order.input)?.len();
-        consumer.assign(&topics::from_the_start(&order.input, partitions)?)?;
-        Ok(Self { queue: Queue::of(consumer)?, topic: order.input.clone(), next: vec![0; partitions] })
+        let (mut assignment, mut positions) = (TopicPartitionList::new(), Vec::new());
+        for topic in topics {
+            let partitions = topics::ends(&consumer, topic)?.len();
+            for partition in 0..partitions as i32 {
+                assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+            }
+            positions.push((CString::new(*topic)?, vec![0; partitions]));
+        }
+        consumer.assign(&assignment)?;
+        Ok(Self { queue: Queue::of(consumer)?, positions: Positions(positions) })
+    }
+}
+
+impl Positions {
+    /// Notes that a record was taken, and answers from which of the topics it is.
+    fn pass(&mut self, record: &Message<'_>) -> Result<usize> {
+        let index = match self.0.len() {
+            1 => 0,
+            _ => self.0.iter().position(|(name, _)| name.as_c_str() == record.topic()).context("a strange topic")?,
+        };
+        self.0[index].1[record.partition as usize] = record.offset + 1;
+        Ok(index)
     }
 
     fn offsets(&self) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
-        for (partition, &next) in self.next.iter().enumerate() {
-            list.add_partition_offset(&self.topic, partition as i32, Offset::Offset(next))?;
+        for (topic, next) in &self.0 {
+            for (partition, &next) in next.iter().enumerate() {
+                list.add_partition_offset(topic.to_str()?, partition as i32, Offset::Offset(next))?;
+            }
         }
         Ok(list)
     }
@@ -51,7 +76,6 @@ impl Input {
 /// Where records go.
 struct Output {
     producer: Arc<BaseProducer>,
-    topic: Topic,
     call: Call,
     transactional: bool,
 }
@@ -69,19 +93,22 @@ impl Output {
             config.set("transactional.id", &order.name);
         }
         let producer: Arc<BaseProducer> = Arc::new(config.create()?);
-        producer.client().fetch_metadata(Some(&order.output), TIMEOUT)?;
         if transactional {
             producer.init_transactions(TIMEOUT)?;
         }
-        let topic = Topic::new(producer.clone(), &order.output)?;
-        Ok(Self { producer, topic, call: order.produce, transactional })
+        Ok(Self { producer, call: order.produce, transactional })
     }
 
-    fn send(&self, key: &[u8], value: &[u8], timestamp: i64) -> Result<()> {
+    fn topic(&self, name: &str) -> Result<Topic> {
+        self.producer.client().fetch_metadata(Some(name), TIMEOUT)?;
+        Topic::new(self.producer.clone(), name)
+    }
+
+    fn send(&self, topic: &Topic, key: &[u8], value: &[u8], timestamp: i64) -> Result<()> {
         loop {
             let sent = match self.call {
-                Call::Produceva => self.topic.send(key, value, timestamp)?,
-                Call::Produce => self.topic.send_without_timestamp(key, value)?,
+                Call::Produceva => topic.send(key, value, timestamp)?,
+                Call::Produce => topic.send_without_timestamp(key, value)?,
             };
             if sent {
                 return Ok(());
@@ -107,7 +134,7 @@ impl Output {
 
     fn commit(&self, input: &Input) -> Result<()> {
         native::flush(&self.producer, TIMEOUT)?;
-        let (consumer, offsets) = (input.queue.consumer(), input.offsets()?);
+        let (consumer, offsets) = (input.queue.consumer(), input.positions.offsets()?);
         if self.transactional {
             let group = consumer.group_metadata().context("the consumer has no group")?;
             self.producer.send_offsets_to_transaction(&offsets, &group, TIMEOUT)?;
@@ -119,50 +146,18 @@ impl Output {
     }
 }
 
-/// What is done with a record.
-enum Work {
-    Copy,
-    Count(HashMap<Box<[u8]>, u64, FxBuildHasher>),
-}
-
-impl Work {
-    fn record(&mut self, record: &Message<'_>, output: &Output) -> Result<()> {
-        let Self::Count(counts) = self else { return output.send(record.key, record.value, record.timestamp) };
-        let count = match counts.get_mut(record.key) {
-            Some(count) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                counts.insert(record.key.into(), 1);
-                1
-            }
-        };
-        output.send(record.key, &count.to_be_bytes(), record.timestamp)
-    }
-}
-
-impl Work {
-    fn new(order: &Order) -> Result<Self> {
-        Ok(match order.workload {
-            Workload::Passthrough | Workload::Copy => Self::Copy,
-            Workload::Count => Self::Count(HashMap::default()),
-            other => bail!("there is no raw loop for {}", other.name()),
-        })
-    }
-}
-
 /// Reads the input to its end.
 ///
 /// # Errors
 /// If the client reports one.
 pub fn run(order: &Order) -> Result<Figures> {
     let mut pump = Pump::new(order)?;
-    while pump.seen < order.records {
-        pump.transaction(|seen| seen < order.records)?;
+    let steps = order.records * order.workload.steps_per_record();
+    while pump.steps < steps {
+        pump.transaction(|done| done < steps)?;
     }
     let first = pump.first.context("no record came")?;
-    Ok(pump.meter.figures(pump.seen, first, pump.middle.unwrap_or(first)))
+    Ok(pump.meter.figures(order.records, first, pump.middle.unwrap_or(first)))
 }
 
 /// Copies until standard input ends.
@@ -193,8 +188,9 @@ struct Pump {
     output: Output,
     work: Work,
     interval: Duration,
+    /// Records of the last stage that input records drive: half of all, and so far.
     half: u64,
-    seen: u64,
+    steps: u64,
     first: Option<Mark>,
     middle: Option<Mark>,
 }
@@ -202,34 +198,38 @@ struct Pump {
 impl Pump {
     fn new(order: &Order) -> Result<Self> {
         let meter = Meter::default();
-        let (input, output) = (Input::open(order)?, Output::open(order)?);
-        let (work, interval) = (Work::new(order)?, Duration::from_millis(order.commit_interval_ms));
-        Ok(Self { meter, input, output, work, interval, half: order.records / 2, seen: 0, first: None, middle: None })
+        let output = Output::open(order)?;
+        let work = Work::new(order, &output)?;
+        let input = Input::open(order, &work.reads(order))?;
+        let half = order.records * order.workload.steps_per_record() / 2;
+        let interval = Duration::from_millis(order.commit_interval_ms);
+        Ok(Self { meter, input, output, work, interval, half, steps: 0, first: None, middle: None })
     }
 
-    /// Works for a commit interval, or as long as `more` says of the number of records so far, and commits.
+    /// Works for a commit interval, or as long as `more` says of the number of steps so far, and commits.
     fn transaction(&mut self, more: impl Fn(u64) -> bool) -> Result<()> {
-        let (begun, before) = (self.meter.now(), self.seen);
+        let (begun, mut taken) = (self.meter.now(), 0);
         self.output.begin()?;
-        while more(self.seen) && self.meter.now().since(begun) < self.interval {
+        while more(self.steps) && self.meter.now().since(begun) < self.interval {
             let batch = self.input.queue.take(BATCH, self.interval.min(Duration::from_millis(20)));
             if self.first.is_none() && !batch.is_empty() {
                 self.first = Some(self.meter.mark());
             }
             for record in batch.iter() {
                 let record = record?;
-                self.work.record(&record, &self.output)?;
-                self.input.next[record.partition as usize] = record.offset + 1;
+                let topic = self.input.positions.pass(&record)?;
+                self.steps += self.work.record(topic, &record, &self.output)?;
             }
-            self.seen += batch.len() as u64;
-            if self.middle.is_none() && self.seen >= self.half && self.first.is_some() {
+            taken += batch.len();
+            if self.middle.is_none() && self.steps >= self.half && self.first.is_some() {
                 self.middle = Some(self.meter.mark());
             }
             self.output.producer.poll(Duration::ZERO);
         }
-        if self.seen == before {
+        if taken == 0 {
             return self.output.give_up();
         }
+        self.work.commit(&self.output)?;
         self.output.commit(&self.input)
     }
 }

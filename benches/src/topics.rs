@@ -51,6 +51,15 @@ impl Topics {
         Ok(name)
     }
 
+    /// How many partitions a topic has.
+    ///
+    /// # Errors
+    /// If the broker does not tell.
+    pub fn partitions(&self, topic: &str) -> Result<i32> {
+        let metadata = self.admin.inner().fetch_metadata(Some(topic), TIMEOUT).context("describing a topic")?;
+        Ok(metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32))
+    }
+
     /// The controller made the topic; the broker that clients ask may hear of it later.
     fn wait_for(&self, name: &str, partitions: i32) -> Result<()> {
         let began = Stopwatch::start();

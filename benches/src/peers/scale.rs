@@ -10,7 +10,7 @@ use super::options::Options;
 use super::results::{Key, Results};
 use crate::bench::{Bench, Spec};
 use crate::child::Serving;
-use crate::load;
+use crate::load::{self, Input};
 use crate::meter::{self, Service};
 use crate::order::{Delivery, Mode, Order, Side, Workload};
 use crate::restart::watch::{Stopwatch, pause};
@@ -18,6 +18,8 @@ use crate::topics::{self, Wanted};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A part of the input, large enough for each partition to have some.
+const FEW: u64 = 100;
 
 /// Under which name the figures of so many workers are kept.
 pub(super) fn workers(count: usize) -> String {
@@ -57,7 +59,8 @@ pub(super) fn measure(options: &Options, bench: &mut Bench, round: usize, result
     Ok(())
 }
 
-/// Lets so many processes of one group wait for records, sends those, and answers CPU seconds per million of them.
+/// Lets so many processes of one group wait for records, sends those, and answers CPU seconds per million of them. A few
+/// more come first: a member of a stable group may still be opening what it was assigned.
 fn group(bench: &mut Bench, spec: &Spec, count: usize, round: usize) -> Result<f64> {
     let states: Vec<TempDir> = (0..count).map(|_| TempDir::new()).collect::<Result<_, _>>()?;
     let input = bench.topics.create(&format!("group-in-{round}-{count}"), spec.partitions)?;
@@ -74,11 +77,15 @@ fn group(bench: &mut Bench, spec: &Spec, count: usize, round: usize) -> Result<f
         Ok(ours.is_some_and(|group| group.members().len() == count && group.state() == "Stable"))
     })?;
     let used = |members: &[Serving]| -> Result<f64> { members.iter().map(|m| meter::cpu_seconds_of(m.id())).sum() };
+    let process = |input: Input| -> Result<()> {
+        load::fill(&order.bootstrap_servers, &order.input, input)?;
+        let mut wanted = Wanted::default();
+        wanted.add(&client, &order.input, 0)?;
+        wait("the input to be committed", || wanted.is_committed(&client))
+    };
+    process(Input { records: spec.input.records / FEW, ..spec.input })?;
     let before = used(&members)?;
-    load::fill(&order.bootstrap_servers, &order.input, spec.input)?;
-    let mut wanted = Wanted::default();
-    wanted.add(&client, &order.input, 0)?;
-    wait("the input to be committed", || wanted.is_committed(&client))?;
+    process(spec.input)?;
     let cpu = used(&members)? - before;
     for member in members {
         let _: Service = member.finish()?;
