@@ -3,8 +3,8 @@
 #
 #   scripts/bench.sh NAME [OPTION...]      NAME is throughput, restart, peers or growth; --help lists its options
 #
-# Our own crates are compiled as in a release (opt-level 3, without debug assertions and overflow checks), the libraries
-# below them with the very settings of the tests, so that those are compiled once for both: RocksDB alone takes half an
+# Our own crates are compiled as in a release (opt-level 3, one codegen unit, without debug assertions and overflow checks),
+# the libraries below them with the very settings of the tests, so that those are compiled once for both: RocksDB alone takes half an
 # hour. Cargo keeps each profile's output in a folder of its own, so that a profile could not share them: the dev profile
 # is used with other values for our crates. The integration tests are named so that Cargo chooses the same features.
 set -euo pipefail
@@ -15,8 +15,12 @@ bench=${1:-}
 shift
 
 export CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false
-run=(cargo bench --quiet --locked --profile dev --package millstream-integration-tests --package millstream-benches
-  --bench "$bench")
+units=()
+for crate in millstream-state millstream-operators millstream millstream-benches; do
+  units+=(--config "profile.dev.package.$crate.codegen-units=1")
+done
+run=(cargo bench --quiet --locked --profile dev "${units[@]}"
+  --package millstream-integration-tests --package millstream-benches --bench "$bench")
 # Compiled before the broker starts, so that it does not wait for the compiler.
 "${run[@]}" --no-run
 scripts/with-kafka.sh sh -c '"$@" --bootstrap-servers "$MILLSTREAM_TEST_BOOTSTRAP"' sh "${run[@]}" -- "$@"

@@ -42,9 +42,15 @@ fn wait<T>(mut ticket: Ticket<T>) -> Result<T, BrokerError> {
 }
 
 fn topic(broker: &dyn Broker, name: &str, partitions: i32) -> Arc<str> {
+    compressed_topic(broker, name, partitions, "producer")
+}
+
+/// A topic whose broker compresses it in this way.
+fn compressed_topic(broker: &dyn Broker, name: &str, partitions: i32, compression: &str) -> Arc<str> {
     let name = unique(name);
     // The records are from 2023.
-    let config = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
+    let config = [("retention.ms", "-1"), ("compression.type", compression)];
+    let config = BTreeMap::from(config.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let new = NewTopic { name: name.clone(), partitions, replication: None, config };
     assert_eq!(wait(broker.admin().create_topics(vec![new])).unwrap(), [TopicOutcome::Created]);
     name
@@ -235,47 +241,48 @@ fn a_reader_of_committed_records_passes_aborted_ones_and_control_records() {
 #[test]
 fn nulls_headers_and_timestamps_survive_the_way_through_the_log() {
     let Some(broker) = broker() else { return };
-    let topic = topic(&broker, "fields", 1);
-    let mut headers = Headers::new();
-    headers.add("trace", Some(bytes(b"\x00\x01")));
-    headers.add("trace", None);
-    headers.add("empty", Some(bytes(b"")));
-    let record = |key, value, timestamp, headers| OutRecord {
-        topic: &topic,
-        partition: 0,
-        timestamp: Some(Timestamp::from_millis(timestamp)),
-        key,
-        value,
-        headers,
-    };
-    let none = Headers::new();
     let mut sender = producer(&broker, &unique("fields"));
-    sender.begin().unwrap();
-    for record in [
-        record(None, None, 1_700_000_000_001, &headers),
-        record(Some(&b""[..]), Some(&b""[..]), 1_700_000_000_002, &none),
-        record(Some(&b"k"[..]), None, 1_700_000_000_003, &none),
-    ] {
-        until("room", || sender.produce(record).unwrap().then_some(()));
+    let (none, mut some, mut many) = (Headers::new(), Headers::new(), Headers::new());
+    some.add("trace", Some(bytes(b"\x00\x01")));
+    some.add("trace", None);
+    some.add("empty", Some(bytes(b"")));
+    for _ in 0..200 {
+        many.add("", None);
     }
-    wait(sender.commit()).unwrap();
-
-    let mut fetcher = broker.fetcher(Isolation::ReadCommitted, Wake::nobody()).unwrap();
-    let mut queue = fetcher.assign(&TopicPartition::new(topic.clone(), 0), Position::START).unwrap();
-    let mut seen = Vec::new();
-    until("three records", || {
-        while let Some(batch) = queue.drain(2).unwrap() {
-            for index in 0..batch.len() {
-                let record = batch.get(index);
-                let own = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                seen.push((own(record.key), own(record.value), record.timestamp.millis(), record.headers.clone()));
+    // Each field is found by the length of those before it.
+    let mut sent = Vec::new();
+    for key in [None, Some(&b""[..]), Some(&b"k"[..])] {
+        for value in [None, Some(&b""[..]), Some(&b"\x00"[..]), Some(&[1; 300][..])] {
+            for headers in [&none, &some, &many] {
+                sent.push((key, value, 1_700_000_000_000 + sent.len() as i64, headers));
             }
         }
-        (seen.len() == 3).then_some(())
-    });
-    assert_eq!(seen[0], (None, None, 1_700_000_000_001, headers.clone()));
-    assert_eq!(seen[1], (Some(vec![]), Some(vec![]), 1_700_000_000_002, none.clone()));
-    assert_eq!(seen[2], (Some(b"k".to_vec()), None, 1_700_000_000_003, none));
+    }
+    for compression in ["uncompressed", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = compressed_topic(&broker, compression, 1, compression);
+        sender.begin().unwrap();
+        for &(key, value, timestamp, headers) in &sent {
+            let timestamp = Some(Timestamp::from_millis(timestamp));
+            let record = OutRecord { topic: &topic, partition: 0, timestamp, key, value, headers };
+            until("room", || sender.produce(record).unwrap().then_some(()));
+        }
+        wait(sender.commit()).unwrap();
+
+        let mut fetcher = broker.fetcher(Isolation::ReadCommitted, Wake::nobody()).unwrap();
+        let mut queue = fetcher.assign(&TopicPartition::new(topic.clone(), 0), Position::START).unwrap();
+        let mut seen = 0;
+        until("all records", || {
+            while let Some(batch) = queue.drain(5).unwrap() {
+                for index in 0..batch.len() {
+                    let record = batch.get(index);
+                    let found = (record.key, record.value, record.timestamp.millis(), record.headers);
+                    assert_eq!(found, sent[seen], "record {seen}, {compression}");
+                    seen += 1;
+                }
+            }
+            (seen == sent.len()).then_some(())
+        });
+    }
 }
 
 fn bytes(bytes: &'static [u8]) -> ::bytes::Bytes {

@@ -351,9 +351,7 @@ struct KafkaBatch {
 impl KafkaBatch {
     fn new(messages: Messages, out: Arc<AtomicUsize>, wake: Wake) -> Self {
         out.fetch_add(1, Ordering::AcqRel);
-        let headers =
-            (0..messages.len()).filter_map(|index| messages.headers(index).map(|headers| (index, headers))).collect();
-        Self { messages, headers, out, wake }
+        Self { headers: messages.headers(), messages, out, wake }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Partition queues, batches of messages, positions and group metadata.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -94,6 +94,9 @@ impl Queue {
     }
 }
 
+/// The release of librdkafka in whose source it was read where a message's headers are: 2.12.1.
+const READ_IN: c_int = 0x020c_01ff;
+
 /// Messages whose payloads lie in librdkafka's fetch buffers until this is dropped.
 pub(crate) struct Messages {
     messages: Vec<*mut sys::rd_kafka_message_t>,
@@ -137,8 +140,31 @@ impl Messages {
         (!message.payload.is_null()).then(|| unsafe { std::slice::from_raw_parts(message.payload.cast(), message.len) })
     }
 
-    /// The headers, if there are any.
-    pub(crate) fn headers(&self, index: usize) -> Option<Headers> {
+    /// The headers of those that have any, by index.
+    pub(crate) fn headers(&self) -> Vec<(usize, Headers)> {
+        // SAFETY: the call answers a number that was compiled in.
+        let known = unsafe { sys::rd_kafka_version() } == READ_IN;
+        let asked = (0..self.len()).filter(|&index| !(known && self.shows_no_headers(index)));
+        asked.filter_map(|index| self.headers_of(index).map(|headers| (index, headers))).collect()
+    }
+
+    /// Whether it can be seen that there are none, in [`READ_IN`]. When it is asked for a message's headers, librdkafka
+    /// allocates a buffer to read that there are none: a tenth of what a message costs.
+    fn shows_no_headers(&self, index: usize) -> bool {
+        let message = self.message(index);
+        // An empty value lies elsewhere. Only a record of format 2 knows its leader epoch.
+        // SAFETY: the message is live.
+        if message.len == 0 || message.payload.is_null() || unsafe { sys::rd_kafka_message_leader_epoch(message) } < 0 {
+            return false;
+        }
+        // SAFETY: in format 2 a record's value is followed by the number of its headers, which takes a byte at least. In this
+        // release both are taken, one after the other, from one segment of the buffer that was received or decompressed
+        // (`rd_kafka_msgset_reader_msg_v2`, `rd_slice_ensure_contig`), which lives as long as its messages.
+        let count = unsafe { *message.payload.cast::<u8>().add(message.len) };
+        count == 0
+    }
+
+    fn headers_of(&self, index: usize) -> Option<Headers> {
         let mut list = ptr::null_mut();
         // SAFETY: the message is live; the list that is written to `list` belongs to it.
         let error = unsafe { sys::rd_kafka_message_headers(self.message(index), &raw mut list) };
@@ -259,5 +285,18 @@ impl Drop for GroupMetadata {
     fn drop(&mut self) {
         // SAFETY: ours, and used no more.
         unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// If not, every message is asked for its headers, which is right, and slow.
+    #[test]
+    fn this_release_of_the_client_is_the_one_whose_source_was_read() {
+        // SAFETY: the call answers a number that was compiled in.
+        let release = unsafe { sys::rd_kafka_version() };
+        assert_eq!(release, READ_IN, "read `rd_kafka_msgset_reader_msg_v2` of {release:x}");
     }
 }
