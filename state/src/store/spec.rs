@@ -145,9 +145,10 @@ pub enum Changelog {
 }
 
 impl StoreSpec {
-    /// Whether values begin with headers.
+    /// Whether values begin with headers. As in Kafka Streams, those of stores in memory and of versioned ones never do.
     pub fn has_headers(&self) -> bool {
-        self.headers && self.kind.is_timestamped()
+        let has_room = matches!(self.kind, StoreKind::TimestampedKeyValue | StoreKind::TimestampedWindow(_));
+        self.headers && has_room && self.persistence == Persistence::Durable
     }
 }
 
@@ -165,6 +166,6 @@ pub struct StoreSpec {
     /// Whether the record cache may hold back its updates.
     pub cached: bool,
     /// Whether values have headers before their timestamps (Kafka Streams' header-aware stores); only of effect in
-    /// stores with timestamps.
+    /// stores on disk with timestamps.
     pub headers: bool,
 }
