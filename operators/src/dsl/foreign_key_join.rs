@@ -18,6 +18,7 @@ use crate::ops::inlet::{InletSettings, TimeSource};
 use crate::ops::lookup::Sees;
 use crate::ops::outlet::{Outlet, OutletSettings};
 use crate::push::{Children, Next, NextApply};
+use crate::topology::StoreFormat;
 use crate::topology::graph::{Graph, Kind, NodeId, Shared};
 use crate::topology::names::{self, Given};
 use crate::topology::port::Port;
@@ -301,13 +302,14 @@ fn subscriptions<K: Clone + 'static, V: 'static, F: 'static, W: 'static>(
     (parent, registered): (NodeId, Subscribed<K, F>),
 ) -> (NodeId, Subscribed<K, F>) {
     let mut graph = shared.lock();
+    let headers = graph.settings.dsl_store_format == StoreFormat::Headers;
     let store = StoreSpec {
         name: names.store.clone(),
         kind: StoreKind::TimestampedKeyValue,
         persistence: graph.settings.dsl_store,
         changelog: Changelog::Topic(Default::default()),
         cached: false,
-        headers: false,
+        headers,
     };
     let node = graph.add(Kind::Processor { name: names.receive.clone(), stores: vec![store] }, &[parent]);
     drop(graph);
@@ -318,6 +320,7 @@ fn subscriptions<K: Clone + 'static, V: 'static, F: 'static, W: 'static>(
         node,
         Arc::new(move |chain| {
             let store = chain.key_value(&store, &byte_vec(), &value);
+            store.borrow_mut().keep_headers();
             let receive = Receive::new(serdes.clone(), store, Children::new(below.build(chain)));
             Rc::new(RefCell::new(receive)) as Next<Option<F>, Subscription<K>>
         }),

@@ -61,6 +61,12 @@ impl<K, V> KeyValue<K, V> {
         Self { typed: Typed::new(id, spec, value, budget), key, spare: None }
     }
 
+    /// From now on the store keeps with each value the headers of the record that is current when it is put: in its
+    /// changelog, and in the store if its values have headers.
+    pub fn keep_headers(&mut self) {
+        self.typed.keep_headers();
+    }
+
     /// Whether updates are held back in the record cache.
     pub fn is_cached(&self) -> bool {
         self.typed.is_cached()

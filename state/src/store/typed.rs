@@ -52,6 +52,8 @@ pub(super) struct Typed<V> {
     timestamped: bool,
     /// Values have headers before their timestamps.
     headers: bool,
+    /// The headers of the current record are kept and logged with its value.
+    keeps_headers: bool,
     /// Values are read with the time from which they are valid before them, as those of a timestamped store.
     versioned: bool,
     /// Whether it is a store of windows or sessions.
@@ -112,11 +114,10 @@ fn split<'b>(
     })
 }
 
-/// What comes before a stored value's own bytes. The operators of the DSL have no headers to keep, as those of Kafka
-/// Streams: the part is empty.
-fn push_stamp(out: &mut Vec<u8>, (timestamped, headers): (bool, bool), time: Timestamp) {
-    if headers {
-        push_headers(out, &NO_HEADERS);
+/// What comes before a stored value's own bytes.
+fn push_stamp(out: &mut Vec<u8>, (timestamped, headers): (bool, Option<&Headers>), time: Timestamp) {
+    if let Some(headers) = headers {
+        push_headers(out, headers);
     }
     if timestamped {
         out.extend_from_slice(&time.millis().to_be_bytes());
@@ -132,6 +133,7 @@ impl<V> Typed<V> {
             serde,
             timestamped: spec.kind.is_timestamped(),
             headers: spec.has_headers(),
+            keeps_headers: false,
             versioned,
             segmented: SegmentShape::of(spec.kind).is_some() && !versioned,
             logged: matches!(spec.changelog, Changelog::Topic(_)),
@@ -372,7 +374,8 @@ impl<V> Typed<V> {
         self.value.clear();
         let mut prefix = 0;
         if let Some(new) = new {
-            push_stamp(&mut self.value, (self.timestamped, self.headers), time);
+            let headers = self.headers.then(|| self.kept(&cx.record.headers));
+            push_stamp(&mut self.value, (self.timestamped, headers), time);
             prefix = self.value.len();
             let encoded = self.serde.encode(new, &mut self.value);
             encoded.map_err(|source| self.serde_error("value", source))?;
@@ -421,10 +424,21 @@ impl<V> Typed<V> {
     fn log(&self, cx: &mut StateContext, timestamp: Timestamp, value: Option<&[u8]>) {
         if self.logged {
             let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(timestamp) };
-            // A header-aware store logs the headers of a value, which are none, but a delete with those of its record.
-            let headers = if self.headers && value.is_none() { &cx.record.headers } else { &NO_HEADERS };
+            // A header-aware store logs a delete with the headers of its record.
+            let headed = self.headers && value.is_none();
+            let headers = if headed { &cx.record.headers } else { self.kept(&cx.record.headers) };
             cx.changes.append(meta, headers, Some(&self.key), value);
         }
+    }
+
+    /// What is kept of the headers of a record: nothing in the stores of most operators, as in Kafka Streams.
+    fn kept<'h>(&self, headers: &'h Headers) -> &'h Headers {
+        if self.keeps_headers { headers } else { &NO_HEADERS }
+    }
+
+    /// From now on the headers of the current record are kept, where values have headers, and logged.
+    pub(super) fn keep_headers(&mut self) {
+        self.keeps_headers = true;
     }
 
     /// Whether updates are to be handed out now.
@@ -567,7 +581,8 @@ impl<V> Typed<V> {
                 None => None,
                 Some(value) => {
                     let mut bytes = Vec::new();
-                    push_stamp(&mut bytes, (self.timestamped, self.headers), slot.timestamp);
+                    let headers = slot.record.as_ref().map_or(&NO_HEADERS, |record| self.kept(&record.headers));
+                    push_stamp(&mut bytes, (self.timestamped, self.headers.then_some(headers)), slot.timestamp);
                     let encoded = self.serde.encode(value, &mut bytes);
                     encoded.map_err(|source| self.serde_error("value", source))?;
                     Some(bytes.into_boxed_slice())
