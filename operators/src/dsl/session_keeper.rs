@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_state::serdes::SerdeRef;
-use millstream_state::store::StoreSpec;
+use millstream_state::store::{Persistence, StoreSpec};
 
 use super::emit_strategy::EmitStrategy;
 use super::materialize::Materialized;
@@ -21,6 +21,8 @@ pub(crate) struct SessionKeeper<K, A> {
     result: SerdeRef<A>,
     strategy: EmitStrategy,
     interval: i64,
+    /// Whether Kafka Streams would keep headers in the store.
+    with_headers: bool,
 }
 
 impl<K: 'static, A: 'static> SessionKeeper<K, A> {
@@ -34,7 +36,8 @@ impl<K: 'static, A: 'static> SessionKeeper<K, A> {
     ) -> (Self, StoreSpec) {
         let spec = materialized.sessions(store.clone(), &windows, strategy, graph);
         let interval = millis(graph.settings.window_close_emit_interval);
-        (Self { store, key, result, strategy, interval }, spec)
+        let with_headers = spec.headers && spec.persistence == Persistence::Durable;
+        (Self { store, key, result, strategy, interval, with_headers }, spec)
     }
 
     /// What the node of this name has of the table in a chain.
@@ -44,6 +47,7 @@ impl<K: 'static, A: 'static> SessionKeeper<K, A> {
         // A session is found by its end: nothing is to be added to it.
         let close = (self.strategy == EmitStrategy::OnWindowClose)
             .then(|| OnClose::new(chain.time_slot(&self.store), Ends::Inclusive(0), self.interval));
-        SessionParts { id, store, time_slot: chain.time_slot(node), send_old, close }
+        let bare = self.with_headers || !store.borrow().is_cached();
+        SessionParts { id, store, time_slot: chain.time_slot(node), send_old, bare, close }
     }
 }

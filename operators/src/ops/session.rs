@@ -37,6 +37,9 @@ pub(crate) struct SessionParts<K, A> {
     /// Where the node's stream time is kept.
     pub(crate) time_slot: usize,
     pub(crate) send_old: bool,
+    /// Whether updates go down without headers: in Kafka Streams only a cache over a store without headers has those of
+    /// the record that caused them.
+    pub(crate) bare: bool,
     /// Set if sessions go down when they are closed.
     pub(crate) close: Option<OnClose>,
 }
@@ -175,7 +178,7 @@ where
 
 impl<K: 'static, V, A: 'static, S, M> Flush for SessionAggregate<K, V, A, S, M> {
     fn flush(&mut self, cx: &mut Context) -> Result<(), ProcessError> {
-        let SessionParts { store, send_old, close, .. } = &mut self.parts;
+        let SessionParts { store, send_old, bare, close, .. } = &mut self.parts;
         let node = &self.settings.aggregate.node;
         if close.is_some() {
             return store.borrow_mut().write_back(cx).map_err(stored::failed(node));
@@ -185,6 +188,9 @@ impl<K: 'static, V, A: 'static, S, M> Flush for SessionAggregate<K, V, A, S, M> 
             if update.new.is_some() && !store.borrow().is_cached() {
                 // Kafka Streams does not look for what a session was before it is put.
                 update.old = None;
+            }
+            if *bare {
+                update.record.headers = Headers::new();
             }
             stored::forward(cx, &self.down, &mut update)?;
             store.borrow_mut().put_back(update);

@@ -5,7 +5,7 @@
 use super::cache::{Cache, Slot, State};
 use super::segments::SegmentShape;
 use super::stamped::Lent;
-use super::{CacheBudget, Changelog, Placed, Stamped, StoreId, StoreKind, StoreSpec, Version};
+use super::{CacheBudget, Changelog, Persistence, Placed, Stamped, StoreId, StoreKind, StoreSpec, Version};
 use crate::changelog::{push_headers, push_timestamped, split_headers, split_timestamped};
 use crate::context::StateContext;
 use crate::error::{SerdeError, StateError};
@@ -52,6 +52,8 @@ pub(super) struct Typed<V> {
     timestamped: bool,
     /// Values have headers before their timestamps.
     headers: bool,
+    /// Deletes are logged with the headers of the current record.
+    headed_deletes: bool,
     /// The headers of the current record are kept and logged with its value.
     keeps_headers: bool,
     /// Values are read with the time from which they are valid before them, as those of a timestamped store.
@@ -133,6 +135,7 @@ impl<V> Typed<V> {
             serde,
             timestamped: spec.kind.is_timestamped(),
             headers: spec.has_headers(),
+            headed_deletes: spec.headers && !versioned && spec.persistence == Persistence::Durable,
             keeps_headers: false,
             versioned,
             segmented: SegmentShape::of(spec.kind).is_some() && !versioned,
@@ -424,8 +427,7 @@ impl<V> Typed<V> {
     fn log(&self, cx: &mut StateContext, timestamp: Timestamp, value: Option<&[u8]>) {
         if self.logged {
             let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(timestamp) };
-            // A header-aware store logs a delete with the headers of its record.
-            let headed = self.headers && value.is_none();
+            let headed = self.headed_deletes && value.is_none();
             let headers = if headed { &cx.record.headers } else { self.kept(&cx.record.headers) };
             cx.changes.append(meta, headers, Some(&self.key), value);
         }
