@@ -42,15 +42,15 @@ pub(super) const CASES: &[(&str, Recipe)] = &[
         reduced.to_stream().to("out");
     }),
     ("reduce-to-null", |b, _| {
-        let stream = b.stream::<Text, i64>("in").group_by_key();
-        stream.reduce(|a, v| (*v != 0).then(|| a + v), named("red")).to_stream().to("out");
+        let reduced = numbers(b).reduce(|a, v| (*v != Some(0)).then(|| a.zip(*v).map(|(a, v)| a + v)), named("red"));
+        reduced.to_stream().to("out");
     }),
     ("aggregate", |b, _| {
         texts(b).aggregate(|| "[".to_owned(), |_, v, a| a + &show(v), named("agg")).to_stream().to("out");
     }),
     ("aggregate-to-null", |b, _| {
-        let texts = b.stream::<Text, String>("in").group_by_key();
-        texts.aggregate(|| "i".to_owned(), |_, v, a| (v != "p").then(|| a + v), named("agg")).to_stream().to("out");
+        let step = |_: &Text, v: &Text, a: String| (v.as_deref() != Some("p")).then(|| a + &show(v));
+        texts(b).aggregate(|| "i".to_owned(), step, named("agg")).to_stream().to("out");
     }),
     ("flatmap-then-count", |b, _| {
         let words = b.stream::<Text, String>("in").flat_map_values(|v| words(v));
