@@ -234,15 +234,9 @@ impl<V> Typed<V> {
         Ok(Stamped { value, timestamp })
     }
 
-    /// The entry of `self.key`, unless the cache has none or one that has expired below.
-    fn cached(&mut self, cx: &StateContext) -> Result<Option<u32>, StateError> {
-        let Some(cache) = &mut self.cache else { return Ok(None) };
-        let Some(index) = cache.find(&self.key) else { return Ok(None) };
-        if self.segmented && cache.slot(index).state == State::Clean && !cx.stores.window_is_live(self.id, &self.key)? {
-            cache.remove(index);
-            return Ok(None);
-        }
-        Ok(Some(index))
+    /// The entry of `self.key` in the cache. As in Kafka Streams, a window that has expired below is found while it is there.
+    fn cached(&self) -> Option<u32> {
+        self.cache.as_ref()?.find(&self.key)
     }
 
     /// The value of `self.key`. What is read is not put into the cache, which would cost more than reading it again: the
@@ -262,7 +256,7 @@ impl<V> Typed<V> {
         cx: &StateContext,
         counts: impl Fn(State) -> bool,
     ) -> Result<Option<Stamped<&V>>, StateError> {
-        if let (Some(index), Some(cache)) = (self.cached(cx)?, &mut self.cache)
+        if let (Some(index), Some(cache)) = (self.cached(), &mut self.cache)
             && counts(cache.slot(index).state)
         {
             cache.touch(index);
@@ -284,7 +278,7 @@ impl<V> Typed<V> {
 
     /// Moves the value of `self.key` out.
     pub(super) fn take(&mut self, cx: &StateContext) -> Result<Option<Stamped<V>>, StateError> {
-        let slot = self.cached(cx)?;
+        let slot = self.cached();
         self.taken = Some(Taken { slot });
         if let (Some(index), Some(cache)) = (slot, &mut self.cache) {
             let slot = cache.slot_mut(index);
