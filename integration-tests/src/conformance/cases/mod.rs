@@ -4,6 +4,7 @@
 //! run at a null as the reference does.
 
 mod cogroups;
+mod combined;
 mod foreign_keys;
 mod globals;
 mod grouped;
@@ -69,7 +70,8 @@ const FAMILIES: &[&[(&str, Recipe)]] = &[
 
 fn recipe(case: &str) -> Option<Recipe> {
     let case = case.strip_suffix("-cached").unwrap_or(case);
-    FAMILIES.iter().flat_map(|family| family.iter()).find(|(id, _)| *id == case).map(|(_, recipe)| *recipe)
+    let families = FAMILIES.iter().chain(combined::FAMILIES);
+    families.flat_map(|family| family.iter()).find(|(id, _)| *id == case).map(|(_, recipe)| *recipe)
 }
 
 /// Whether the case can be built here.
