@@ -60,6 +60,7 @@ pub(super) struct Typed<V> {
     versioned: bool,
     /// Whether it is a store of windows or sessions.
     segmented: bool,
+    in_memory: bool,
     logged: bool,
     cache: Option<Cache<V>>,
     /// The encoded key of the current operation; a caller writes it before.
@@ -139,6 +140,7 @@ impl<V> Typed<V> {
             keeps_headers: false,
             versioned,
             segmented: SegmentShape::of(spec.kind).is_some() && !versioned,
+            in_memory: spec.persistence == Persistence::InMemory,
             logged: matches!(spec.changelog, Changelog::Topic(_)),
             cache: (spec.cached && !versioned && budget.limit() > 0).then(|| Cache::new(budget.clone())),
             key: Vec::new(),
@@ -409,6 +411,9 @@ impl<V> Typed<V> {
             encoded.map_err(|source| self.serde_error("value", source))?;
             // A window that has expired is not kept, but Kafka Streams logs it all the same.
             cx.stores.window_put(self.id, &self.key, Some(&self.value))?;
+        } else if self.in_memory {
+            // There is nothing to delete, but Kafka Streams' stores in memory, unlike those on disk, see the time.
+            cx.stores.window_put(self.id, &self.key, None)?;
         }
         if self.logged {
             let meta = RecordMeta { target: self.id.0, partition: None, timestamp: Some(cx.record.timestamp) };

@@ -7,7 +7,7 @@ use super::super::meta::{self, Times, engine_error};
 use super::super::segments::Segments;
 use super::commit::changes;
 use super::open::{forget, open_body};
-use super::{Body, Database, Store, TaskStores};
+use super::{Body, Database, MEMORY, Store, TaskStores};
 use crate::changelog::{push_headers, push_timestamped};
 use crate::commit::ChangelogMark;
 use crate::engine::{Change, Engine, FamilyId};
@@ -203,7 +203,11 @@ fn collect(store: &Store, records: &mut dyn Iterator<Item = RawRecord<'_>>) -> (
         if segments.shape.retain_duplicates {
             batch.sequence = batch.sequence.max(split_window_key(key).map_or(0, |parts| parts.sequence));
             if record.value.is_none() {
-                // It deletes nothing: it was logged by a put that changed nothing.
+                // It deletes nothing: it was logged by a put that changed nothing but the time, which only a store in memory
+                // sees.
+                if store.engine == MEMORY {
+                    batch.observed = batch.observed.max(time);
+                }
                 continue;
             }
         }
