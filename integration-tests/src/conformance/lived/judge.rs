@@ -25,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) plays: usize,
     /// What differs.
     pub(super) failed: Vec<String>,
+    /// How it was played where it is excepted, by which exception, and whether a run differed.
+    pub(super) excepted: Vec<(&'static str, &'static str, bool)>,
 }
 
 /// A case with the types of its outputs.
@@ -53,24 +55,23 @@ impl Case {
     }
 }
 
-/// Judges the text of a file; `None` if it is no case, or one without a recipe.
-pub(super) fn judge(text: &str) -> Result<Option<Verdict>> {
+/// Judges a file by its name and text; `None` if it is no case, or one without a recipe.
+pub(super) fn judge(name: &str, text: &str) -> Result<Option<Verdict>> {
     let Some(mut case) = Case::parse(text)? else { return Ok(None) };
     let failing: Vec<Option<Step>> = case.file.runs.iter_mut().map(take_failing_step).collect();
-    Ok(Some(Verdict::of(&case, &failing)))
+    Ok(Some(Verdict::of(name, &case, &failing)))
 }
 
 /// Runs with what came of them.
 type Plays<'a> = Vec<(&'a Run, Result<Option<Difference>>)>;
 
 impl Verdict {
-    fn of(case: &Case, failing: &[Option<Step>]) -> Self {
+    fn of(name: &str, case: &Case, failing: &[Option<Step>]) -> Self {
         let runs = &case.file.runs;
         let keeps = |run: &&Run| run.stores.values().any(|store| !store.entries.is_empty() || store.raw_hex.is_some());
         let (first, last) = (runs.iter().find(keeps), runs.last());
         let plays = 2 * runs.len() + usize::from(first.is_some()) + usize::from(last.is_some());
-        let mut verdict = Self { plays, failed: Vec::new() };
-        let name = &case.file.case;
+        let mut verdict = Self { plays, failed: Vec::new(), excepted: Vec::new() };
         let alone = runs.iter().zip(failing).map(|(run, failing)| (run, alone(case, run, failing.as_ref())));
         verdict.add("Alone", beyond::excepted(name, Life::Alone), alone.collect());
 
@@ -94,18 +95,18 @@ impl Verdict {
         verdict
     }
 
-    /// Takes in what came of runs that were played in one way. What is excepted has to differ in one of them at least.
-    fn add(&mut self, how: &str, excepted: bool, plays: Plays<'_>) {
+    /// Takes in what came of runs that were played in one way.
+    fn add(&mut self, how: &'static str, excepted: Option<&'static str>, plays: Plays<'_>) {
         let differing = plays.iter().filter_map(|(run, outcome)| match outcome {
             Ok(None) => None,
             Ok(Some(difference)) => Some(format!("{how}, run {}, {difference}", run.label())),
             Err(error) => Some(format!("{how}, run {}: {error:#}", run.label())),
         });
         let differing: Vec<String> = differing.collect();
-        if !excepted {
-            self.failed.extend(differing);
-        } else if differing.is_empty() && !plays.is_empty() {
-            self.failed.push(format!("{how}: it is listed as an exception, but no run differs"));
+        match excepted {
+            None => self.failed.extend(differing),
+            Some(_) if plays.is_empty() => {}
+            Some(exception) => self.excepted.push((how, exception, !differing.is_empty())),
         }
     }
 }
