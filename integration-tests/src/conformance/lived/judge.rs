@@ -25,8 +25,9 @@ pub(super) struct Verdict {
     pub(super) plays: usize,
     /// What differs.
     pub(super) failed: Vec<String>,
-    /// How it was played where it is excepted, by which exception, and whether a run differed.
-    pub(super) excepted: Vec<(&'static str, &'static str, bool)>,
+    /// How it was played where it is excepted, who has to differ, and whether a run differed: some file of the exception,
+    /// and the file itself unless it has only one run.
+    pub(super) excepted: Vec<(&'static str, String, bool)>,
 }
 
 /// A case with the types of its outputs.
@@ -72,8 +73,11 @@ impl Verdict {
         let (first, last) = (runs.iter().find(keeps), runs.last());
         let plays = 2 * runs.len() + usize::from(first.is_some()) + usize::from(last.is_some());
         let mut verdict = Self { plays, failed: Vec::new(), excepted: Vec::new() };
+        let shown = |exception: Option<&'static str>| {
+            exception.map(|exception| if runs.len() == 1 { vec![exception] } else { vec![exception, name] })
+        };
         let alone = runs.iter().zip(failing).map(|(run, failing)| (run, alone(case, run, failing.as_ref())));
-        verdict.add("Alone", beyond::excepted(name, Life::Alone), alone.collect());
+        verdict.add("Alone", shown(beyond::excepted(name, Life::Alone)), alone.collect());
 
         let (mut as_driven, mut as_recorded) = (Plays::new(), Plays::new());
         for run in runs {
@@ -85,18 +89,18 @@ impl Verdict {
                 Err(error) => as_driven.push((run, Err(error))),
             }
         }
-        verdict.add("Spread", beyond::excepted(name, Life::Spread), as_driven);
-        verdict.add("Spread, against the vector of one partition", beyond::otherwise(name), as_recorded);
+        verdict.add("Spread", shown(beyond::excepted(name, Life::Spread)), as_driven);
+        verdict.add("Spread, against the vector of one partition", shown(beyond::otherwise(name)), as_recorded);
 
         let stopped = first.map(|run| (run, stopped(case, run)));
-        verdict.add("Stopped", beyond::excepted(name, Life::Stopped), stopped.into_iter().collect());
+        verdict.add("Stopped", shown(beyond::excepted(name, Life::Stopped)), stopped.into_iter().collect());
         let emptied = last.map(|run| (run, emptied(case, run)));
-        verdict.add("Emptied", beyond::excepted(name, Life::Emptied), emptied.into_iter().collect());
+        verdict.add("Emptied", shown(beyond::excepted(name, Life::Emptied)), emptied.into_iter().collect());
         verdict
     }
 
     /// Takes in what came of runs that were played in one way.
-    fn add(&mut self, how: &'static str, excepted: Option<&'static str>, plays: Plays<'_>) {
+    fn add(&mut self, how: &'static str, excepted: Option<Vec<&str>>, plays: Plays<'_>) {
         let differing = plays.iter().filter_map(|(run, outcome)| match outcome {
             Ok(None) => None,
             Ok(Some(difference)) => Some(format!("{how}, run {}, {difference}", run.label())),
@@ -106,7 +110,10 @@ impl Verdict {
         match excepted {
             None => self.failed.extend(differing),
             Some(_) if plays.is_empty() => {}
-            Some(exception) => self.excepted.push((how, exception, !differing.is_empty())),
+            Some(names) => {
+                let differs = !differing.is_empty();
+                self.excepted.extend(names.into_iter().map(|name| (how, name.to_owned(), differs)));
+            }
         }
     }
 }
