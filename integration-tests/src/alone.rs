@@ -154,3 +154,26 @@ impl Outbox for Counter {
         Ok(Some(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream::prelude::*;
+    use millstream::state::engine::MemoryEngine;
+
+    use super::*;
+
+    /// A turn that went by input records alone let them all wait at once, and a commit was late by what they took.
+    #[test]
+    fn a_turn_ends_when_there_is_much_to_be_sent() {
+        let builder = StreamsBuilder::new();
+        let hundredfold = |value: &i64| vec![*value; 100];
+        builder.stream::<i64, i64>("in").flat_map_values(hundredfold).to("out");
+        let mut alone = Alone::new(builder.build().unwrap(), Box::new(MemoryEngine::new()), 0).unwrap();
+        let number = |n: i64| n.to_be_bytes().to_vec();
+        alone.feed((0..1000).map(|n| (number(n), number(n), n)).collect());
+
+        assert_eq!(alone.task.process(alone.now, 1000).unwrap(), 20);
+        assert_eq!(alone.process().unwrap(), 980);
+        assert_eq!(alone.sent(), 100_000);
+    }
+}

@@ -106,7 +106,12 @@ impl Task {
 
     /// Whether effects wait to be handed over.
     pub fn has_unsent(&self) -> bool {
-        !self.cx.state.changes.is_empty() || !self.cx.outputs.is_empty()
+        self.unsent() > 0
+    }
+
+    /// How many effects wait to be handed over.
+    pub(super) fn unsent(&self) -> usize {
+        self.cx.state.changes.len() + self.cx.outputs.len()
     }
 }
 

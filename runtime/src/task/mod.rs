@@ -56,6 +56,10 @@ const REFUSED: u32 = u32::MAX - 1;
 /// The target of records that the program's code has panicked on.
 const PANICKED: u32 = u32::MAX - 2;
 
+/// How many effects, outputs and changelog records, a task lets wait before it wants to hand them over. One record can have
+/// hundreds: their number bounds memory, keeps commits in time, and finds them in the processor's caches when they are sent.
+const EFFECTS: usize = 2_000;
+
 /// The present, as the outermost loop read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -158,8 +162,8 @@ impl Task {
         self.inputs[input].position
     }
 
-    /// Processes up to `limit` records and answers how many it was; fewer if none waits, or if it is right to wait for
-    /// another input.
+    /// Processes up to `limit` records and answers how many it was; fewer if no more wait, if it is right to wait for
+    /// another input, or if there is so much to be sent that [`Task::send`] should come first. None only if none can be.
     ///
     /// # Errors
     /// If a record cannot be processed. The task must then be rewound or closed.
@@ -178,7 +182,7 @@ impl Task {
             }
             self.punctuate_stream_time()?;
             done += 1;
-            if self.cx.commit_requested {
+            if self.cx.commit_requested || self.unsent() >= EFFECTS {
                 break;
             }
         }
