@@ -19,7 +19,7 @@ use crate::topics::{self, Wanted};
 const PATIENCE: Duration = Duration::from_secs(300);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often processes are measured in a round, which is quick, and differs from time to time more than the rest.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 /// A part of the input, large enough for each partition to have some.
 const FEW: u64 = 100;
 
