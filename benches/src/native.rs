@@ -17,7 +17,12 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka_sys as sys;
 
+use crate::restart::watch::Stopwatch;
+
 const NO_ERROR: sys::rd_kafka_resp_err_t = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+
+/// How long a flush waits before it takes reports, in milliseconds: a record counts as sent when its report has been taken.
+const FLUSH_SLICE: c_int = 1;
 
 /// User and system time of all threads of this process.
 pub fn cpu_seconds() -> f64 {
@@ -255,15 +260,72 @@ fn refused(code: sys::rd_kafka_resp_err_t) -> Result<bool> {
     }
 }
 
-/// Waits until everything is sent. rdkafka's own `flush` polls in slices of 100 ms, and a commit would take that long.
-///
-/// # Errors
-/// If it takes longer than `timeout`.
-pub fn flush(producer: &BaseProducer, timeout: Duration) -> Result<()> {
-    // SAFETY: the client is live.
-    match unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), millis(timeout)) } {
-        NO_ERROR => Ok(()),
-        code => bail!("flushing: {}", RDKafkaErrorCode::from(code)),
+/// The queue in which a producer hands back what became of its records.
+pub struct Reports {
+    raw: NonNull<sys::rd_kafka_queue_t>,
+    producer: Arc<BaseProducer>,
+}
+
+impl Reports {
+    /// The reports of `producer`, which nobody polls from now on.
+    ///
+    /// # Errors
+    /// If the producer has no queue.
+    pub fn of(producer: Arc<BaseProducer>) -> Result<Self> {
+        // SAFETY: the client is live. The reference that comes back is ours until `drop`.
+        let raw = unsafe { sys::rd_kafka_queue_get_main(producer.client().native_ptr()) };
+        Ok(Self { raw: NonNull::new(raw).context("the producer has no queue")?, producer })
+    }
+
+    /// Takes what there is and frees it. Left to the client's own thread, that would be done on the locks that the sending
+    /// thread needs for each record.
+    ///
+    /// # Errors
+    /// If a record was not delivered.
+    pub fn take(&self, wait: Duration) -> Result<()> {
+        let mut wait = millis(wait);
+        loop {
+            // SAFETY: the queue is live; the event is ours, only read, and freed once.
+            let code = unsafe {
+                let event = sys::rd_kafka_queue_poll(self.raw.as_ptr(), wait);
+                if event.is_null() {
+                    return Ok(());
+                }
+                let told = sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_DR;
+                let code = if told { sys::rd_kafka_event_error(event) } else { NO_ERROR };
+                sys::rd_kafka_event_destroy(event);
+                code
+            };
+            if code != NO_ERROR {
+                bail!("a record was not delivered: {}", RDKafkaErrorCode::from(code));
+            }
+            wait = 0;
+        }
+    }
+
+    /// Waits until everything is sent. rdkafka's own `flush` polls in slices of 100 ms, and a commit would take that long.
+    ///
+    /// # Errors
+    /// If it takes longer than `timeout`, or a record is not delivered.
+    pub fn flush(&self, timeout: Duration) -> Result<()> {
+        let begun = Stopwatch::start();
+        loop {
+            // SAFETY: the client is live.
+            match unsafe { sys::rd_kafka_flush(self.producer.client().native_ptr(), FLUSH_SLICE) } {
+                NO_ERROR => return Ok(()),
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT if begun.elapsed() < timeout => {
+                    self.take(Duration::ZERO)?;
+                }
+                code => bail!("flushing: {}", RDKafkaErrorCode::from(code)),
+            }
+        }
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and used no more; the client outlives it, as `producer` is dropped afterwards.
+        unsafe { sys::rd_kafka_queue_destroy(self.raw.as_ptr()) };
     }
 }
 

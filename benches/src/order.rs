@@ -43,7 +43,7 @@ impl Workload {
 
     /// Whether there is a raw loop that does about the same.
     pub fn has_raw_loop(self) -> bool {
-        matches!(self, Self::Passthrough | Self::Copy | Self::Count | Self::Wordcount)
+        !matches!(self, Self::Tumbling | Self::Join)
     }
 
     /// Its name on the command line and in JSON.

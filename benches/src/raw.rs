@@ -1,5 +1,6 @@
 //! The physical limit under a runtime on this client: a plain loop without topology, store or generality.
 
+mod latest;
 mod work;
 
 use std::ffi::CString;
@@ -16,7 +17,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use self::work::Work;
 use crate::child::{READY, until_told_to_end};
 use crate::meter::{self, Figures, Mark, Meter, Service};
-use crate::native::{self, Message, Queue, Topic};
+use crate::native::{self, Message, Queue, Reports, Topic};
 use crate::order::{Call, Delivery, Order};
 use crate::topics;
 
@@ -76,6 +77,7 @@ impl Positions {
 /// Where records go.
 struct Output {
     producer: Arc<BaseProducer>,
+    reports: Reports,
     call: Call,
     transactional: bool,
 }
@@ -87,8 +89,8 @@ impl Output {
         config.set("bootstrap.servers", &order.bootstrap_servers).set("enable.idempotence", "true");
         config.set("linger.ms", "20").set("batch.size", "262144").set("batch.num.messages", "10000");
         config.set("queue.buffering.max.messages", "200000").set("partitioner", "murmur2_random");
-        // Without this the reports of all records would have to be taken while flushing.
-        config.set("delivery.report.only.error", "true");
+        // As Millstream's: what was delivered is freed by the thread that sends.
+        config.set("delivery.report.only.error", "false");
         if transactional {
             config.set("transactional.id", &order.name);
         }
@@ -96,7 +98,8 @@ impl Output {
         if transactional {
             producer.init_transactions(TIMEOUT)?;
         }
-        Ok(Self { producer, call: order.produce, transactional })
+        let reports = Reports::of(producer.clone())?;
+        Ok(Self { producer, reports, call: order.produce, transactional })
     }
 
     fn topic(&self, name: &str) -> Result<Topic> {
@@ -113,7 +116,7 @@ impl Output {
             if sent {
                 return Ok(());
             }
-            self.producer.poll(Duration::from_millis(5));
+            self.reports.take(Duration::from_millis(5))?;
         }
     }
 
@@ -133,7 +136,7 @@ impl Output {
     }
 
     fn commit(&self, input: &Input) -> Result<()> {
-        native::flush(&self.producer, TIMEOUT)?;
+        self.reports.flush(TIMEOUT)?;
         let (consumer, offsets) = (input.queue.consumer(), input.positions.offsets()?);
         if self.transactional {
             let group = consumer.group_metadata().context("the consumer has no group")?;
@@ -224,12 +227,13 @@ impl Pump {
             if self.middle.is_none() && self.steps >= self.half && self.first.is_some() {
                 self.middle = Some(self.meter.mark());
             }
-            self.output.producer.poll(Duration::ZERO);
+            self.output.reports.take(Duration::ZERO)?;
         }
         if taken == 0 {
             return self.output.give_up();
         }
         self.work.commit(&self.output)?;
-        self.output.commit(&self.input)
+        self.output.commit(&self.input)?;
+        self.work.committed()
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use rustc_hash::FxBuildHasher;
 
 use super::Output;
+use super::latest::Latest;
 use crate::native::{Message, Topic};
 use crate::order::{Caching, Order, Workload};
 use crate::topics::Topics;
@@ -17,6 +18,8 @@ pub(super) enum Work {
     Count { output: Topic, changelog: Option<Topic>, counts: HashMap<Box<[u8]>, u64, FxBuildHasher>, _own: Topics },
     /// Writes the words of a text to a topic, reads them from it, and writes the counts that have changed when it commits.
     Words { words: Topic, name: String, output: Topic, changelog: Topic, counts: Counts, _own: Topics },
+    /// Looks up the value before, keeps the new one, and writes it, also to a changelog.
+    Reduce { output: Topic, changelog: Topic, latest: Latest, _own: Topics },
 }
 
 impl Work {
@@ -38,6 +41,9 @@ impl Work {
                 let (words, changelog) = (sender.topic(&name)?, changelog()?);
                 Self::Words { words, name, output, changelog, counts: Counts::default(), _own: own }
             }
+            Workload::ReduceLargeState => {
+                Self::Reduce { output, changelog: changelog()?, latest: Latest::open(order)?, _own: own }
+            }
             other => bail!("there is no raw loop for {}", other.name()),
         })
     }
@@ -46,7 +52,7 @@ impl Work {
     pub(super) fn reads<'a>(&'a self, order: &'a Order) -> Vec<&'a str> {
         match self {
             Self::Words { name, .. } => vec![&order.input, name],
-            Self::Copy { .. } | Self::Count { .. } => vec![&order.input],
+            Self::Copy { .. } | Self::Count { .. } | Self::Reduce { .. } => vec![&order.input],
         }
     }
 
@@ -77,16 +83,31 @@ impl Work {
                 return Ok(0);
             }
             Self::Words { counts, .. } => counts.add(record.key, record.timestamp),
+            Self::Reduce { output, changelog, latest, .. } => {
+                latest.set(record.key, record.value, record.timestamp)?;
+                sender.send(output, record.key, record.value, record.timestamp)?;
+                sender.send(changelog, record.key, record.value, record.timestamp)?;
+            }
         }
         Ok(1)
     }
 
+    /// The transaction has been committed.
+    pub(super) fn committed(&mut self) -> Result<()> {
+        if let Self::Reduce { latest, .. } = self { latest.write() } else { Ok(()) }
+    }
+
     /// Writes what waits for the end of the transaction.
     pub(super) fn commit(&mut self, sender: &Output) -> Result<()> {
-        let Self::Words { output, changelog, counts, .. } = self else { return Ok(()) };
-        for counted in counts.changed() {
-            sender.send(output, &counted.key, &counted.count.to_be_bytes(), counted.timestamp)?;
-            sender.send(changelog, &counted.key, &row(counted.count, counted.timestamp), counted.timestamp)?;
+        match self {
+            Self::Copy { .. } | Self::Count { .. } | Self::Reduce { .. } => {}
+            Self::Words { output, changelog, counts, .. } => {
+                for counted in counts.changed() {
+                    let (key, timestamp) = (&counted.key, counted.timestamp);
+                    sender.send(output, key, &counted.count.to_be_bytes(), timestamp)?;
+                    sender.send(changelog, key, &row(counted.count, timestamp), timestamp)?;
+                }
+            }
         }
         Ok(())
     }
