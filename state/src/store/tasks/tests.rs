@@ -343,11 +343,27 @@ fn after_a_crash_data_and_marks_on_disk_agree() {
     }
 }
 
+/// Copies a database's directory as a crash would leave it: as it was at one moment. RocksDB's threads make and remove files
+/// meanwhile, so that a copy counts only if nothing came, went or grew while it was made.
 #[cfg(feature = "rocksdb")]
 pub(super) fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    loop {
+        std::fs::create_dir_all(to).unwrap();
+        let before = files(from);
+        let copied = before.keys().try_for_each(|name| std::fs::copy(from.join(name), to.join(name)).map(drop));
+        match copied {
+            Ok(()) if files(from) == before => return,
+            Ok(()) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+        std::fs::remove_dir_all(to).unwrap();
     }
+}
+
+/// The names of a directory's files, with their lengths.
+#[cfg(feature = "rocksdb")]
+fn files(dir: &std::path::Path) -> std::collections::BTreeMap<std::ffi::OsString, u64> {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    // What is removed between the listing and this look at it is not there.
+    entries.filter_map(|entry| Some((entry.file_name(), entry.metadata().ok()?.len()))).collect()
 }
