@@ -40,11 +40,29 @@ pub fn kill_this_process() {
     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
 }
 
-/// A consumer's common queue.
-pub struct Queue {
+/// A queue of a client's, with the client, which has to live longer.
+struct ClientQueue<C> {
     raw: NonNull<sys::rd_kafka_queue_t>,
-    consumer: Arc<BaseConsumer>,
+    client: Arc<C>,
 }
+
+impl<C> ClientQueue<C> {
+    /// # Safety
+    /// `raw` is null or a queue of this client, and its reference is the caller's.
+    unsafe fn new(raw: *mut sys::rd_kafka_queue_t, client: Arc<C>) -> Result<Self> {
+        Ok(Self { raw: NonNull::new(raw).context("the client has no such queue")?, client })
+    }
+}
+
+impl<C> Drop for ClientQueue<C> {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and used no more; the client outlives it, as `client` is dropped afterwards.
+        unsafe { sys::rd_kafka_queue_destroy(self.raw.as_ptr()) };
+    }
+}
+
+/// A consumer's common queue.
+pub struct Queue(ClientQueue<BaseConsumer>);
 
 impl Queue {
     /// The queue of `consumer`, which nobody polls from now on.
@@ -52,9 +70,10 @@ impl Queue {
     /// # Errors
     /// If the consumer has none.
     pub fn of(consumer: Arc<BaseConsumer>) -> Result<Self> {
-        // SAFETY: the client is live. The reference that comes back is ours until `drop`.
-        let raw = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
-        Ok(Self { raw: NonNull::new(raw).context("the consumer has no queue")?, consumer })
+        // SAFETY: the client is live, and the reference that comes back is ours.
+        unsafe {
+            ClientQueue::new(sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()), consumer).map(Self)
+        }
     }
 
     /// Waits for records, and takes up to `max`.
@@ -62,7 +81,8 @@ impl Queue {
         let mut messages = Vec::with_capacity(max);
         // SAFETY: the queue is live; the vector has room for `max` pointers, and the call writes as many as it answers.
         unsafe {
-            let count = sys::rd_kafka_consume_batch_queue(self.raw.as_ptr(), millis(wait), messages.as_mut_ptr(), max);
+            let count =
+                sys::rd_kafka_consume_batch_queue(self.0.raw.as_ptr(), millis(wait), messages.as_mut_ptr(), max);
             messages.set_len(usize::try_from(count).unwrap_or(0));
         }
         Batch { messages, _queue: self }
@@ -70,14 +90,7 @@ impl Queue {
 
     /// The consumer.
     pub fn consumer(&self) -> &BaseConsumer {
-        &self.consumer
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the reference is ours and used no more; the client outlives it, as `consumer` is dropped afterwards.
-        unsafe { sys::rd_kafka_queue_destroy(self.raw.as_ptr()) };
+        &self.0.client
     }
 }
 
@@ -261,10 +274,7 @@ fn refused(code: sys::rd_kafka_resp_err_t) -> Result<bool> {
 }
 
 /// The queue in which a producer hands back what became of its records.
-pub struct Reports {
-    raw: NonNull<sys::rd_kafka_queue_t>,
-    producer: Arc<BaseProducer>,
-}
+pub struct Reports(ClientQueue<BaseProducer>);
 
 impl Reports {
     /// The reports of `producer`, which nobody polls from now on.
@@ -272,9 +282,8 @@ impl Reports {
     /// # Errors
     /// If the producer has no queue.
     pub fn of(producer: Arc<BaseProducer>) -> Result<Self> {
-        // SAFETY: the client is live. The reference that comes back is ours until `drop`.
-        let raw = unsafe { sys::rd_kafka_queue_get_main(producer.client().native_ptr()) };
-        Ok(Self { raw: NonNull::new(raw).context("the producer has no queue")?, producer })
+        // SAFETY: the client is live, and the reference that comes back is ours.
+        unsafe { ClientQueue::new(sys::rd_kafka_queue_get_main(producer.client().native_ptr()), producer).map(Self) }
     }
 
     /// Takes what there is and frees it. Left to the client's own thread, that would be done on the locks that the sending
@@ -287,7 +296,7 @@ impl Reports {
         loop {
             // SAFETY: the queue is live; the event is ours, only read, and freed once.
             let code = unsafe {
-                let event = sys::rd_kafka_queue_poll(self.raw.as_ptr(), wait);
+                let event = sys::rd_kafka_queue_poll(self.0.raw.as_ptr(), wait);
                 if event.is_null() {
                     return Ok(());
                 }
@@ -311,7 +320,7 @@ impl Reports {
         let begun = Stopwatch::start();
         loop {
             // SAFETY: the client is live.
-            match unsafe { sys::rd_kafka_flush(self.producer.client().native_ptr(), FLUSH_SLICE) } {
+            match unsafe { sys::rd_kafka_flush(self.0.client.client().native_ptr(), FLUSH_SLICE) } {
                 NO_ERROR => return Ok(()),
                 sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT if begun.elapsed() < timeout => {
                     self.take(Duration::ZERO)?;
@@ -319,13 +328,6 @@ impl Reports {
                 code => bail!("flushing: {}", RDKafkaErrorCode::from(code)),
             }
         }
-    }
-}
-
-impl Drop for Reports {
-    fn drop(&mut self) {
-        // SAFETY: the reference is ours and used no more; the client outlives it, as `producer` is dropped afterwards.
-        unsafe { sys::rd_kafka_queue_destroy(self.raw.as_ptr()) };
     }
 }
 

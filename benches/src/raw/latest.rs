@@ -3,15 +3,11 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use millstream::config::MemoryLimits;
 use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Options, WriteBatch, WriteBufferManager, WriteOptions};
 use rustc_hash::FxBuildHasher;
 
 use crate::order::Order;
-
-/// Blocks and write buffers, and write buffers of these: as much as Millstream gives RocksDB by default, and as much as
-/// that has for rows in memory.
-const CACHE: usize = 68 << 20;
-const WRITE_BUFFERS: usize = 24 << 20;
 
 /// A database, and what the transaction has changed so far.
 pub(super) struct Latest {
@@ -22,7 +18,9 @@ pub(super) struct Latest {
 impl Latest {
     pub(super) fn open(order: &Order) -> Result<Self> {
         let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
-        let cache = Cache::new_lru_cache(CACHE);
+        // As much memory as Millstream has for blocks and write buffers, and for the rows that are not here.
+        let memory = MemoryLimits::default();
+        let cache = Cache::new_lru_cache(memory.block_cache + memory.rows);
         let mut tables = BlockBasedOptions::default();
         tables.set_block_cache(&cache);
         tables.set_bloom_filter(10.0, false);
@@ -30,9 +28,9 @@ impl Latest {
         tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
         let mut options = Options::default();
         options.create_if_missing(true);
-        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(WRITE_BUFFERS, false, cache);
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(memory.write_buffers, false, cache);
         options.set_write_buffer_manager(&buffers);
-        options.set_write_buffer_size(WRITE_BUFFERS);
+        options.set_write_buffer_size(memory.write_buffers);
         options.set_block_based_table_factory(&tables);
         options.set_compression_per_level(&[none, none, lz4]);
         options.set_level_zero_file_num_compaction_trigger(8);

@@ -92,24 +92,19 @@ impl Work {
         Ok(1)
     }
 
+    /// Writes what waits for the end of the transaction.
+    pub(super) fn commit(&mut self, sender: &Output) -> Result<()> {
+        let Self::Words { output, changelog, counts, .. } = self else { return Ok(()) };
+        for counted in counts.changed() {
+            sender.send(output, &counted.key, &counted.count.to_be_bytes(), counted.timestamp)?;
+            sender.send(changelog, &counted.key, &row(counted.count, counted.timestamp), counted.timestamp)?;
+        }
+        Ok(())
+    }
+
     /// The transaction has been committed.
     pub(super) fn committed(&mut self) -> Result<()> {
         if let Self::Reduce { latest, .. } = self { latest.write() } else { Ok(()) }
-    }
-
-    /// Writes what waits for the end of the transaction.
-    pub(super) fn commit(&mut self, sender: &Output) -> Result<()> {
-        match self {
-            Self::Copy { .. } | Self::Count { .. } | Self::Reduce { .. } => {}
-            Self::Words { output, changelog, counts, .. } => {
-                for counted in counts.changed() {
-                    let (key, timestamp) = (&counted.key, counted.timestamp);
-                    sender.send(output, key, &counted.count.to_be_bytes(), timestamp)?;
-                    sender.send(changelog, key, &row(counted.count, timestamp), timestamp)?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
