@@ -29,6 +29,8 @@ struct Slot {
     key_len: u32,
     /// Or [`DELETED`].
     value_len: u32,
+    /// What the owner keeps with the key.
+    tag: u32,
 }
 
 /// What the table goes by: 32 bits are kept, and it looks at the upper and at the lower ones.
@@ -93,14 +95,27 @@ impl Uncommitted {
         self.find(hash, key).map(|index| self.value(&self.slots[index as usize]))
     }
 
-    /// Sets or deletes a key.
-    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.put_hashed(key_hash(key), key, value);
+    /// The tag of a key whose hash is known.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn tag(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.find(hash, key).map(|index| self.slots[index as usize].tag)
     }
 
-    /// [`Uncommitted::put`] of a key whose hash is known.
-    pub(crate) fn put_hashed(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>) {
+    /// All tags are 0 from now on.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn untag(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.tag = 0);
+    }
+
+    /// Sets or deletes a key.
+    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.put_tagged(key_hash(key), key, value, 0);
+    }
+
+    /// [`Uncommitted::put`] of a key whose hash is known, with a tag.
+    pub(crate) fn put_tagged(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>, tag: u32) {
         if let Some(index) = self.find(hash, key) {
+            self.slots[index as usize].tag = tag;
             self.replace(index, value);
             return;
         }
@@ -110,7 +125,7 @@ impl Uncommitted {
         self.arena.extend_from_slice(value.unwrap_or_default());
         let index = self.slots.len() as u32;
         let value_len = value.map_or(DELETED, |value| value.len() as u32);
-        self.slots.push(Slot { key_at, value_at, hash, key_len: key.len() as u32, value_len });
+        self.slots.push(Slot { key_at, value_at, hash, key_len: key.len() as u32, value_len, tag });
         let slots = &self.slots;
         self.table.insert_unique(spread(hash), index, |&index| spread(slots[index as usize].hash));
         if let Some(sorted) = &mut self.sorted {
@@ -138,11 +153,6 @@ impl Uncommitted {
         self.slots.iter().filter(|slot| slot.value_len != DELETED).count() as u64
     }
 
-    #[cfg(feature = "rocksdb")]
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -155,15 +165,6 @@ impl Uncommitted {
     /// The changes in the order in which their keys were first written.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.slots.iter().map(|slot| (&self.arena[Self::key(&self.arena, slot)], self.value(slot)))
-    }
-
-    /// The changes in the order of their keys, for a write in bulk.
-    #[cfg(feature = "rocksdb")]
-    pub(crate) fn by_key(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
-        let key = |index: u32| &self.arena[Self::key(&self.arena, &self.slots[index as usize])];
-        order.sort_unstable_by(|&a, &b| key(a).cmp(key(b)));
-        order.into_iter().map(move |index| (key(index), self.value(&self.slots[index as usize])))
     }
 
     /// Makes [`Uncommitted::scan`] possible until the next `clear`.

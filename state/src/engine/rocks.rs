@@ -10,9 +10,11 @@ mod database;
 mod families;
 mod fill;
 mod journal;
+mod places;
 mod rows;
 #[cfg(test)]
 mod rows_tests;
+mod saved;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -21,9 +23,9 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind};
+use rocksdb::{ColumnFamilyDescriptor, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind};
 
-use self::database::{Open, RocksEngine};
+use self::database::{Db, Open, RocksEngine};
 pub(super) use self::rows::Budget;
 use super::exit;
 pub use super::rocks_options::RocksSettings;
@@ -89,13 +91,13 @@ impl Storage for RocksStorage {
         let lock = lock(&path)?;
         let options = &self.shared.options;
         let names = if path.join("CURRENT").exists() {
-            DB::list_cf(options, &path).map_err(|error| classify("listing families", &path, error))?
+            Db::list_cf(options, &path).map_err(|error| classify("listing families", &path, error))?
         } else {
             vec![DEFAULT_COLUMN_FAMILY_NAME.to_owned()]
         };
         exit::arm();
         let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let db = DB::open_cf_descriptors(options, &path, families)
+        let db = Db::open_cf_descriptors(options, &path, families)
             .map_err(|error| classify("opening the database", &path, error))?;
         exit::arm();
         Ok(Box::new(RocksEngine::new(Open { db, shared: Arc::clone(&self.shared), _lock: lock }, names, path)?))

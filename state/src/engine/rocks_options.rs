@@ -46,7 +46,7 @@ impl Default for RocksSettings {
             write_buffer: 16 << 20,
             wal: 16 << 20,
             rows: 40 << 20,
-            journals: 128 << 20,
+            journals: 512 << 20,
             open_files: 256,
             background_jobs: 2,
         }

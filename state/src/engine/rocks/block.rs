@@ -3,21 +3,24 @@
 //! ```text
 //!  block:    length (4) | CRC-32 (4) | changes        little-endian
 //!  changes:  1 name length (2) name                   of the family that the next ones are of
-//!            2 key length (4) value length (4) key value          put
-//!            3 key length (4) key                                 delete
-//!            4                                                    the family was dropped
+//!            4                                        the family was dropped
+//!            5 key length (4) value length (4) check (4) key value          put
+//!            6 key length (4) check (4) key                                 delete
 //! ```
+//! The check is the CRC-32 of key and value: a row is also read by itself. (Kinds 2 and 3 were rows without a check. What comes
+//! after an unknown kind is not read, and the changelogs have it.)
 
 use std::io::Read;
 
 use crate::engine::{Change, FamilyId};
 
-const HEADER: usize = 8;
+/// What a block begins with.
+pub(super) const HEADER: usize = 8;
 
 const FAMILY: u8 = 1;
-const PUT: u8 = 2;
-const DELETE: u8 = 3;
 const DROP: u8 = 4;
+const PUT: u8 = 5;
+const DELETE: u8 = 6;
 
 /// What a block holds, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +43,13 @@ pub(super) struct Block {
 
 /// More memory than this is not kept for the next block.
 const BLOCK_KEPT: usize = 1 << 20;
+
+fn check(key: &[u8], value: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(key);
+    sum.update(value);
+    sum.finalize()
+}
 
 fn push_length(bytes: &mut Vec<u8>, of: &[u8]) {
     bytes.extend_from_slice(&(of.len() as u32).to_le_bytes());
@@ -72,12 +82,14 @@ impl Block {
                 bytes.push(PUT);
                 push_length(bytes, key);
                 push_length(bytes, value);
+                bytes.extend_from_slice(&check(key, value).to_le_bytes());
                 bytes.extend_from_slice(key);
                 bytes.extend_from_slice(value);
             }
             Change::Delete(_, key) => {
                 bytes.push(DELETE);
                 push_length(bytes, key);
+                bytes.extend_from_slice(&check(key, &[]).to_le_bytes());
                 bytes.extend_from_slice(key);
             }
         }
@@ -92,6 +104,11 @@ impl Block {
         Entries::of(&self.bytes[HEADER..])
     }
 
+    /// How many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The bytes of the whole block.
     pub(super) fn sealed(&mut self) -> &[u8] {
         let changes = &self.bytes[HEADER..];
@@ -102,55 +119,85 @@ impl Block {
     }
 }
 
-/// The changes of a block, or of several.
+/// What bytes begin with, and how many it takes; `None` if that is not all there, or nothing that a block holds.
+pub(super) fn entry(bytes: &[u8]) -> Option<(Entry<'_>, usize)> {
+    let (kind, mut rest) = bytes.split_first()?;
+    let mut number = || {
+        let (number, after) = rest.split_first_chunk::<4>()?;
+        rest = after;
+        Some(u32::from_le_bytes(*number))
+    };
+    let entry = match *kind {
+        FAMILY => {
+            let (length, after) = rest.split_first_chunk::<2>()?;
+            let (name, after) = after.split_at_checked(u16::from_le_bytes(*length) as usize)?;
+            rest = after;
+            Entry::Family(std::str::from_utf8(name).ok()?)
+        }
+        PUT => {
+            let (key, value, sum) = (number()?, number()?, number()?);
+            let (key, after) = rest.split_at_checked(key as usize)?;
+            let (value, after) = after.split_at_checked(value as usize)?;
+            rest = after;
+            (check(key, value) == sum).then_some(Entry::Put(key, value))?
+        }
+        DELETE => {
+            let (key, sum) = (number()?, number()?);
+            let (key, after) = rest.split_at_checked(key as usize)?;
+            rest = after;
+            (check(key, &[]) == sum).then_some(Entry::Delete(key))?
+        }
+        DROP => Entry::Dropped,
+        _ => return None,
+    };
+    Some((entry, bytes.len() - rest.len()))
+}
+
+/// How many bytes an entry takes that begins so; `None` if that cannot be told, or it is none.
+pub(super) fn entry_length(bytes: &[u8]) -> Option<usize> {
+    let (kind, rest) = bytes.split_first()?;
+    let number = |at: usize| Some(u32::from_le_bytes(*rest.get(at..)?.first_chunk::<4>()?) as usize);
+    match *kind {
+        FAMILY => Some(3 + usize::from(u16::from_le_bytes(*rest.first_chunk::<2>()?))),
+        DROP => Some(1),
+        PUT => Some(13 + number(0)? + number(4)?),
+        DELETE => Some(9 + number(0)?),
+        _ => None,
+    }
+}
+
+/// How many bytes a block takes that begins so; `None` if that cannot be told.
+pub(super) fn block_length(bytes: &[u8]) -> Option<usize> {
+    Some(HEADER + u32::from_le_bytes(*bytes.get(..HEADER)?.first_chunk::<4>()?) as usize)
+}
+
+/// The changes of a block, each with its place among them.
 #[derive(Debug)]
 pub(super) struct Entries<'a> {
-    rest: &'a [u8],
+    bytes: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Entries<'a> {
     pub(super) fn of(changes: &'a [u8]) -> Self {
-        Self { rest: changes }
+        Self { bytes: changes, at: 0 }
     }
 
-    fn length(&mut self) -> Option<usize> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        self.rest = rest;
-        Some(u32::from_le_bytes(*length) as usize)
-    }
-
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(bytes)
+    /// Whether nothing comes after what was given.
+    pub(super) fn is_over(&self) -> bool {
+        self.at == self.bytes.len()
     }
 }
 
 /// Ends at what is no change.
 impl<'a> Iterator for Entries<'a> {
-    type Item = Entry<'a>;
+    type Item = (usize, Entry<'a>);
 
-    fn next(&mut self) -> Option<Entry<'a>> {
-        let (kind, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        match *kind {
-            FAMILY => {
-                let (length, rest) = self.rest.split_first_chunk::<2>()?;
-                self.rest = rest;
-                let name = self.bytes(u16::from_le_bytes(*length) as usize)?;
-                std::str::from_utf8(name).ok().map(Entry::Family)
-            }
-            PUT => {
-                let (key, value) = (self.length()?, self.length()?);
-                Some(Entry::Put(self.bytes(key)?, self.bytes(value)?))
-            }
-            DELETE => {
-                let key = self.length()?;
-                self.bytes(key).map(Entry::Delete)
-            }
-            DROP => Some(Entry::Dropped),
-            _ => None,
-        }
+    fn next(&mut self) -> Option<(usize, Entry<'a>)> {
+        let at = self.at;
+        let (entry, length) = entry(&self.bytes[at..])?;
+        self.at += length;
+        Some((at, entry))
     }
 }
 

@@ -1,13 +1,15 @@
-//! The database of one task: RocksDB, and before it the rows it has not been given yet, with their journal.
+//! The database of one task: RocksDB, and before it the rows it has not been given yet, in journals.
 //!
 //! ```text
-//!  write ─▶ journal ─▶ rows ┄┄┄ many, or much journal ┄┄┄▶ RocksDB, and the next journal begins
-//!  load ─────────────────────────────────────────────────▶ RocksDB
-//!  get ──▶ rows ─▶ RocksDB        scan ──▶ rows over RocksDB
+//!  write ─▶ journal ┄┄┄ long, or of many keys: sealed, and another one begins ┄┄┄▶ RocksDB, piece by piece
+//!       └─▶ copies
+//!  load ─────────────────────────────────────────────────────────────────────────▶ RocksDB
+//!  get ──▶ copies ─▶ journal ─▶ sealed journal ─▶ RocksDB        scan ─▶ RocksDB, which is given all rows first
 //! ```
-//! Two kinds of databases are written to directly, as by `load`. One that is scanned: to find what lies between two keys is
-//! what a memtable is for and a hash table is not. And one in which hardly a row is written twice before RocksDB gets it; a
-//! copy of what is written stays among the rows, unless copies are hardly ever found.
+//! A row that is written often reaches RocksDB once for each journal, and many never do: a window's goes with its window.
+//!
+//! A database that is scanned is written to directly, as by `load`: to find what lies between two keys is what a memtable is for
+//! and a hash table is not.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,32 +17,45 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{ColumnFamily, DB, FlushOptions, WriteBatch, WriteOptions};
+use rocksdb::{BoundColumnFamily, DBWithThreadMode, FlushOptions, MultiThreaded, WriteBatch, WriteOptions};
 
-use super::block::{Block, Entries};
+use super::block::{Block, Entries, Entry};
 use super::families::{Families, Family};
-use super::journal::Journal;
-use super::rows::Rows;
-use super::scan;
-use super::{classify, exiting, io};
+use super::journal::{Handing, Journal};
+use super::rows::{Found, Rows};
+use super::{classify, exiting, io, saved, scan};
 use crate::engine::exit::{self, Closing};
 use crate::engine::rocks_options::{Shared, unlogged, write_options};
 use crate::engine::{Change, Direction, Engine, FamilyId, KeyRange, Scan, is_empty};
 use crate::error::EngineError;
-use crate::uncommitted::Uncommitted;
+use crate::uncommitted::{Uncommitted, key_hash};
 
-/// Where in the meta family the number of the journal stands, 8 bytes.
+/// Where in the meta family the number of the oldest journal stands, 8 bytes.
 const JOURNAL_KEY: &[u8] = b"@journal";
-/// So many writes after a scan are direct.
+/// So many writes after the first scan are direct, and four times as many after each further one.
 const AFTER_SCAN: u64 = 64;
-/// So many times as many writes are direct after some whose rows were nearly all different.
-const AFTER_WASTE: u64 = 16;
+const AFTER_SCANS: u64 = 1 << 20;
 /// More memory than this is not kept for the next batch.
 const BATCH_KEPT: usize = 1 << 20;
+/// What RocksDB is given at once, in bytes of the journal, when all of it is handed over.
+const PIECE: usize = 1 << 20;
+/// For each byte that is written so many of the sealed journal are handed over: it is gone before the next one is full.
+const PACE: usize = 2;
+/// But no less than so small a part of what the journals may take, up to 16 KiB.
+const LEAST: u64 = 8 << 10;
+/// What a key's place takes in memory, on average.
+const PLACE: usize = 10;
+/// Which part of the rows' memory the places of one journal may take: there are two.
+const PLACES: usize = 3;
+/// A longer journal could not be addressed with 32 bits.
+const LONGEST: usize = 1 << 30;
+
+/// Column families come and go while others are read.
+pub(super) type Db = DBWithThreadMode<MultiThreaded>;
 
 /// An open database. Fields drop in order: the database closes before its lock is released.
 pub(super) struct Open {
-    pub(super) db: DB,
+    pub(super) db: Db,
     pub(super) shared: Arc<Shared>,
     pub(super) _lock: File,
 }
@@ -52,105 +67,222 @@ pub(super) enum Log {
     Off,
 }
 
-/// What becomes of copies of rows that are written straight to RocksDB.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Copies {
-    /// They are kept up to date, if copies are found often enough.
-    Follow,
-    /// All of their family go.
-    Go,
+/// What does not change while a database is open.
+pub(super) struct Base {
+    pub(super) open: Closing<Open>,
+    path: PathBuf,
+    logged: WriteOptions,
+    unlogged: WriteOptions,
 }
 
-/// What the journal holds.
-#[derive(Default)]
-struct Noted {
-    writes: u64,
-    changes: u64,
+/// What a look-up and a scan change as well.
+pub(super) struct Inner {
+    pub(super) families: Families,
+    rows: Rows,
+    /// The journal that RocksDB is being given.
+    sealed: Option<(Journal, Handing)>,
+    active: Journal,
+    /// A row that is read.
+    row: Vec<u8>,
+    /// The size of the last batch: the next one is likely to be like it.
+    pub(super) batch_bytes: usize,
 }
 
 /// The database of one task.
 pub(super) struct RocksEngine {
-    pub(super) open: Closing<Open>,
-    families: Families,
-    path: PathBuf,
-    logged: WriteOptions,
-    unlogged: WriteOptions,
-    /// Families that are being filled.
-    pub(super) filled: BTreeSet<FamilyId>,
-    /// The size of the last batch: the next one is likely to be like it.
-    batch_bytes: usize,
+    base: Base,
     // A lock because a look-up, which has no right to change the database, keeps what it found. The task's thread alone
     // takes it.
-    rows: Mutex<Rows>,
-    journal: Journal,
+    inner: Mutex<Inner>,
+    /// Families that are being filled.
+    pub(super) filled: BTreeSet<FamilyId>,
     block: Block,
-    noted: Noted,
     /// Scans since the last write.
     scans: AtomicU32,
-    /// So many writes to come are direct, and what becomes of copies then.
-    direct: (u64, Copies),
+    /// So many writes to come are direct, and after the next scan.
+    direct: (u64, u64),
 }
 
-impl RocksEngine {
-    /// Takes over a database with these families and what its journal holds.
-    pub(super) fn new(open: Open, names: Vec<String>, path: PathBuf) -> Result<Self, EngineError> {
-        let open = Closing::new(open);
-        let expected = open.db.get(JOURNAL_KEY).map_err(|error| classify("reading", &path, error))?;
-        let expected = expected.and_then(|number| number.try_into().ok()).map_or(0, u64::from_be_bytes);
-        let mut rows = Rows::new(Arc::clone(&open.shared.rows));
-        let mut families = Families::new(names);
-        let journal = Journal::open(&path, expected, |entries: Entries<'_>| families.apply(entries, &mut rows))
-            .map_err(|error| io("reading the journal", &path, error))?;
-        Ok(Self {
-            open,
-            families,
-            path,
-            logged: write_options(),
-            unlogged: unlogged(),
-            filled: BTreeSet::new(),
+/// Takes over what a block holds. `wrote` is told of each row and answers what is known of the place of the one before it, as
+/// [`Journal::note`] asks; `dropped` is told of families that were dropped.
+fn apply(
+    entries: &mut Entries<'_>,
+    first: u32,
+    families: &mut Families,
+    journal: &mut Journal,
+    mut wrote: impl FnMut(FamilyId, u32, &[u8], Found<'_>) -> Option<u32>,
+    mut dropped: impl FnMut(FamilyId),
+) {
+    let mut current = None;
+    for (at, entry) in entries {
+        let place = first + at as u32;
+        match (entry, current) {
+            (Entry::Family(name), _) => current = Some(families.find_or_add(name)),
+            (Entry::Put(key, value), Some(family)) => {
+                let hash = key_hash(key);
+                let known = wrote(family, hash, key, Found { value: Some(value), place });
+                journal.note(family, hash, key, place, known);
+            }
+            (Entry::Delete(key), Some(family)) => {
+                let hash = key_hash(key);
+                let known = wrote(family, hash, key, Found { value: None, place });
+                journal.note(family, hash, key, place, known);
+            }
+            (Entry::Dropped, Some(family)) => {
+                journal.forget(family);
+                dropped(family);
+                // RocksDB may still have it, if the process was killed before it was dropped there.
+                if families.get(family).is_some_and(|family| !family.made) {
+                    families.remove(family);
+                }
+                current = None;
+            }
+            // Changes of no family: nobody writes that.
+            (Entry::Put(..) | Entry::Delete(_) | Entry::Dropped, None) => {}
+        }
+    }
+}
+
+/// Keys of a journal that is read, with their places, so that few have to be looked up in it: up to so many bytes.
+struct Seen {
+    keys: std::collections::BTreeMap<FamilyId, Uncommitted>,
+    bytes: usize,
+    /// All keys so far are there.
+    all: bool,
+}
+
+const SEEN: usize = 16 << 20;
+
+impl Seen {
+    fn new() -> Self {
+        Self { keys: std::collections::BTreeMap::new(), bytes: 0, all: true }
+    }
+
+    fn wrote(&mut self, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) -> Option<u32> {
+        if self.bytes > SEEN {
+            *self = Self { all: false, ..Self::new() };
+        }
+        let keys = self.keys.entry(family).or_default();
+        let known = keys.tag(hash, key).or(self.all.then_some(0));
+        let before = keys.bytes();
+        keys.put_tagged(hash, key, None, row.place);
+        self.bytes += keys.bytes() - before;
+        known
+    }
+}
+
+impl Inner {
+    /// Takes over the journals that a database has; the one with this number is the oldest that counts.
+    fn open(directory: &std::path::Path, oldest: u64, names: Vec<String>, rows: Rows) -> std::io::Result<Self> {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let number = name.strip_prefix(super::journal::PREFIX).or(name.strip_prefix(saved::PREFIX));
+            if number.is_some_and(|number| number.parse() != Ok(oldest) && number.parse() != Ok(oldest + 1)) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        let mut inner = Self {
+            families: Families::new(names),
+            rows,
+            sealed: None,
+            active: Journal::new(directory, oldest),
+            row: Vec::new(),
             batch_bytes: 0,
-            rows: Mutex::new(rows),
-            journal,
-            block: Block::default(),
-            noted: Noted::default(),
-            scans: AtomicU32::new(0),
-            direct: (0, Copies::Go),
-        })
+        };
+        let mut whole = inner.take_journal(directory, oldest)?;
+        whole &= inner.active.bytes() > 0;
+        if let Some(next) = Journal::open(directory, oldest + 1)? {
+            if whole {
+                inner.seal();
+                inner.take_journal(directory, oldest + 1)?;
+            } else {
+                // What comes after a loss does not count.
+                next.remove();
+            }
+        }
+        Ok(inner)
     }
 
-    fn rows(&self) -> MutexGuard<'_, Rows> {
-        // Nothing between two changes of the rows panics.
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Opens the journal with this number, if there is one; it is written to from now on. Answers whether it is whole.
+    fn take_journal(&mut self, directory: &std::path::Path, number: u64) -> std::io::Result<bool> {
+        let Some(mut journal) = Journal::open(directory, number)? else { return Ok(true) };
+        let mut whole = true;
+        let saved = saved::take(directory, number)?.unwrap_or_default();
+        let families = saved.families.into_iter().map(|(name, places)| (self.families.find_or_add(&name), places));
+        if !journal.take_over(saved.bytes, families)? {
+            let mut seen = Seen::new();
+            let Self { families, sealed, .. } = self;
+            whole = journal.read(|journal, first, entries| {
+                let dropped = |family| {
+                    if let Some((sealed, _)) = sealed {
+                        sealed.forget(family);
+                    }
+                };
+                apply(entries, first, families, journal, |a, b, c, d| seen.wrote(a, b, c, d), dropped);
+            })?;
+        }
+        self.active = journal;
+        self.make_room();
+        Ok(whole)
     }
 
-    fn rows_mut(&mut self) -> &mut Rows {
-        self.rows.get_mut().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self, id: FamilyId) -> Option<&Family> {
+        self.families.get(id)
     }
 
-    fn known(&self, id: FamilyId) -> Result<&Family, EngineError> {
-        let dropped = || io("use of a dropped family", &self.path, format!("family {}", id.0));
-        self.families.get(id).ok_or_else(dropped)
+    fn journaled(&self) -> bool {
+        self.sealed.is_some() || self.active.bytes() > 0
     }
 
-    /// `None` if RocksDB does not have the family yet.
-    fn handle(&self, id: FamilyId) -> Result<Option<&ColumnFamily>, EngineError> {
-        let family = self.known(id)?;
-        Ok(if family.made { self.open.db.cf_handle(&family.name) } else { None })
+    fn make_room(&mut self) {
+        let sealed = self.sealed.as_ref().map_or(0, |(journal, _)| journal.places_bytes());
+        self.rows.make_room(sealed + self.active.places_bytes());
     }
 
-    pub(super) fn made(&self, id: FamilyId) -> Result<&ColumnFamily, EngineError> {
-        self.handle(id)?.ok_or_else(|| io("use of a family that is not there", &self.path, format!("family {}", id.0)))
+    /// Whether it is time for another journal.
+    fn is_full(&self) -> bool {
+        let keys: usize = self.active.places().map(|(_, places)| places.len()).sum();
+        self.active.bytes() > (self.rows.budget().journal() / 2).min(LONGEST as u64)
+            || keys * PLACE > self.rows.share() / PLACES
     }
 
-    fn make(&mut self, id: FamilyId) -> Result<(), EngineError> {
-        let Some(family) = self.families.get_mut(id).filter(|family| !family.made) else { return Ok(()) };
-        let Open { db, shared, .. } = &mut *self.open;
-        db.create_cf(&family.name, &shared.options)
-            .map_err(|error| classify("creating a family", &self.path, error))?;
-        family.made = true;
-        Ok(())
+    /// Begins another journal. There must not be a sealed one, and the one that is written to must have something.
+    fn seal(&mut self) {
+        let next = self.active.next();
+        self.sealed = Some((std::mem::replace(&mut self.active, next), Handing::default()));
+        self.rows.displace();
     }
 
+    fn forget(&mut self, family: FamilyId) {
+        self.rows.forget(family);
+        self.active.forget(family);
+        if let Some((sealed, _)) = &mut self.sealed {
+            sealed.forget(family);
+        }
+    }
+
+    /// Appends the newest value of a row to `out`; `None` if only RocksDB knows.
+    fn get(&mut self, family: FamilyId, hash: u32, key: &[u8], out: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
+        if let Some(found) = self.rows.get(family, hash, key, out) {
+            return Ok(Some(found));
+        }
+        let Self { active, sealed, rows, row, .. } = self;
+        let journals = std::iter::once(&*active).chain(sealed.as_ref().map(|(journal, _)| journal));
+        for (index, journal) in journals.enumerate() {
+            let Some((place, value)) = journal.locate(family, hash, key, row)? else { continue };
+            let value = value.map(|value| &row[value]);
+            out.extend_from_slice(value.unwrap_or_default());
+            let place = if index == 0 { place } else { 0 };
+            rows.keep(family, hash, key, Found { value, place });
+            return Ok(Some(value.is_some()));
+        }
+        Ok(None)
+    }
+}
+
+impl Base {
     /// What the engine was asked for must not be under way while the process ends.
     pub(super) fn enter(&self, action: &'static str) -> Result<exit::Pass, EngineError> {
         exit::enter().ok_or_else(|| exiting(action, &self.path))
@@ -165,129 +297,145 @@ impl RocksEngine {
         move |error| classify(action, path, error)
     }
 
-    /// Adds a write to the journal and to the rows.
-    fn note(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
-        let mut block = std::mem::take(&mut self.block);
-        block.begin();
-        let mut count = 0;
-        for change in changes {
-            let (family, _) = place(&change);
-            if block.turns_to(family) {
-                block.family(family, &self.known(family)?.name);
+    fn journal(&self, action: &'static str) -> impl Fn(std::io::Error) -> EngineError {
+        let path = &self.path;
+        move |error| match error.kind() {
+            std::io::ErrorKind::InvalidData => {
+                EngineError::Corrupted { path: path.display().to_string(), source: error.into() }
             }
-            block.push(&change);
-            count += 1;
+            _ => io(action, path, error),
         }
-        self.append(&mut block)?;
-        self.block = block;
-        self.noted.writes += 1;
-        self.noted.changes += count;
+    }
+
+    fn dropped(&self, id: FamilyId) -> EngineError {
+        io("use of a dropped family", &self.path, format!("family {}", id.0))
+    }
+
+    /// `None` if RocksDB does not have the family yet.
+    fn handle(&self, families: &Families, id: FamilyId) -> Result<Option<Arc<BoundColumnFamily<'_>>>, EngineError> {
+        let family = families.get(id).ok_or_else(|| self.dropped(id))?;
+        Ok(if family.made { self.open.db.cf_handle(&family.name) } else { None })
+    }
+
+    pub(super) fn made(&self, families: &Families, id: FamilyId) -> Result<Arc<BoundColumnFamily<'_>>, EngineError> {
+        let missing = || io("use of a family that is not there", &self.path, format!("family {}", id.0));
+        self.handle(families, id)?.ok_or_else(missing)
+    }
+
+    fn make(&self, families: &mut Families, id: FamilyId) -> Result<(), EngineError> {
+        let Some(family) = families.get_mut(id).filter(|family| !family.made) else { return Ok(()) };
+        let Open { db, shared, .. } = &*self.open;
+        db.create_cf(&family.name, &shared.options).map_err(self.failed("creating a family"))?;
+        family.made = true;
         Ok(())
     }
 
-    fn append(&mut self, block: &mut Block) -> Result<(), EngineError> {
-        self.journal.append(block).map_err(|error| io("writing the journal", &self.path, error))?;
-        let rows = self.rows.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.families.apply(block.entries(), rows);
+    /// Gives RocksDB all that it lacks, and begins the next journal.
+    pub(super) fn hand_over(&self, inner: &mut Inner) -> Result<(), EngineError> {
+        while inner.journaled() {
+            if inner.sealed.is_none() {
+                inner.seal();
+            }
+            self.hand_over_piece(inner, PIECE)?;
+        }
         Ok(())
     }
 
-    /// Gives RocksDB what it lacks, in one write, and begins the next journal.
-    pub(super) fn hand_over(&mut self) -> Result<(), EngineError> {
-        if self.journal.bytes() == 0 {
-            return Ok(());
+    /// Gives RocksDB so many bytes of the sealed journal, if there is one.
+    fn hand_over_piece(&self, inner: &mut Inner, bytes: usize) -> Result<(), EngineError> {
+        let Inner { families, sealed, batch_bytes, .. } = inner;
+        let Some((journal, handing)) = sealed else { return Ok(()) };
+        let from = handing.at();
+        let handed = self.hand(families, journal, handing, bytes, batch_bytes);
+        if let Err(error) = handed {
+            handing.back_to(from);
+            return Err(error);
         }
-        let lacking: Vec<FamilyId> = self.rows_mut().ahead().map(|(id, _)| id).collect();
-        for id in lacking {
-            self.make(id)?;
+        if handing.is_over(journal)
+            && let Some((journal, _)) = sealed.take()
+        {
+            journal.remove();
+            inner.make_room();
         }
-        let mut batch = WriteBatch::with_capacity_bytes(self.batch_bytes);
-        let rows = self.rows();
-        for (id, ahead) in rows.ahead() {
-            let family = self.made(id)?;
-            for (key, value) in ahead.by_key() {
-                match value {
-                    Some(value) => batch.put_cf(family, key, value),
-                    None => batch.delete_cf(family, key),
+        Ok(())
+    }
+
+    fn hand(
+        &self,
+        families: &mut Families,
+        journal: &Journal,
+        handing: &mut Handing,
+        bytes: usize,
+        batch_bytes: &mut usize,
+    ) -> Result<(), EngineError> {
+        let rows = handing.rows(journal, bytes, |name| families.find(name));
+        let mut rows = rows.map_err(self.journal("reading the journal"))?;
+        // In order, as neighbours in a memtable are in the processor's caches; stable, as the last row of a key counts.
+        rows.sort_by(|a, b| (a.family, a.key).cmp(&(b.family, b.key)));
+        let mut batch = WriteBatch::with_capacity_bytes(*batch_bytes);
+        for rows in rows.chunk_by(|a, b| a.family == b.family) {
+            let Some(first) = rows.first() else { continue };
+            self.make(families, first.family)?;
+            let family = self.made(families, first.family)?;
+            for row in rows {
+                match row.value {
+                    Some(value) => batch.put_cf(&family, row.key, value),
+                    None => batch.delete_cf(&family, row.key),
                 }
             }
         }
-        drop(rows);
-        batch.put(JOURNAL_KEY, (self.journal.number() + 1).to_be_bytes());
-        self.write_batch(batch, Log::On)?;
-        self.journal.next();
-        let noted = std::mem::take(&mut self.noted);
-        let rows = self.rows_mut();
-        let waste = rows.is_full() && rows.count() > noted.changes / 4 * 3;
-        rows.settle();
-        if waste {
-            self.direct = (noted.writes * AFTER_WASTE, Copies::Follow);
+        if handing.is_over(journal) {
+            batch.put(JOURNAL_KEY, (journal.number() + 1).to_be_bytes());
+        }
+        if !batch.is_empty() {
+            self.write_batch(batch, Log::On, batch_bytes)?;
         }
         Ok(())
     }
 
-    pub(super) fn write_batch(&mut self, batch: WriteBatch, log: Log) -> Result<(), EngineError> {
+    pub(super) fn write_batch(&self, batch: WriteBatch, log: Log, batch_bytes: &mut usize) -> Result<(), EngineError> {
         let bytes = batch.size_in_bytes();
         let options = if log == Log::On { &self.logged } else { &self.unlogged };
         self.open.db.write_opt(batch, options).map_err(self.failed("writing"))?;
-        self.batch_bytes = bytes.min(BATCH_KEPT);
+        *batch_bytes = bytes.min(BATCH_KEPT);
         Ok(())
     }
 
     fn write_directly(
-        &mut self,
+        &self,
+        inner: &mut Inner,
         changes: &mut dyn Iterator<Item = Change<'_>>,
-        copies: Copies,
     ) -> Result<(), EngineError> {
-        self.hand_over()?;
-        let (batch, families) = self.batch(changes, copies)?;
-        self.write_batch(batch, Log::On).inspect_err(|_| families.iter().for_each(|&id| self.rows_mut().forget(id)))
+        self.hand_over(inner)?;
+        let (batch, _) = self.batch(inner, changes)?;
+        self.write_batch(batch, Log::On, &mut inner.batch_bytes)
     }
 
-    /// Changes for RocksDB in the order of their keys, which finds neighbours in a memtable in the processor's caches; and the
-    /// families that they are of. RocksDB has to have all earlier ones.
+    /// Changes for RocksDB in the order of their keys, and the families that they are of. RocksDB has to have all earlier ones;
+    /// copies of the families' rows go.
     pub(super) fn batch(
-        &mut self,
+        &self,
+        inner: &mut Inner,
         changes: &mut dyn Iterator<Item = Change<'_>>,
-        copies: Copies,
     ) -> Result<(WriteBatch, Vec<FamilyId>), EngineError> {
         let mut changes: Vec<Change<'_>> = changes.collect();
         // Stable: the last change of a row counts.
         changes.sort_by(|a, b| place(a).cmp(&place(b)));
-        let mut families: Vec<FamilyId> = changes.iter().map(|change| place(change).0).collect();
-        families.dedup();
-        let follow = copies == Copies::Follow && self.rows_mut().follow_writes();
-        for &family in &families {
-            self.make(family)?;
-            if !follow {
-                self.rows_mut().forget(family);
+        let mut families = Vec::new();
+        let mut batch = WriteBatch::with_capacity_bytes(inner.batch_bytes);
+        for changes in changes.chunk_by(|a, b| place(a).0 == place(b).0) {
+            let Some((id, _)) = changes.first().map(place) else { continue };
+            self.make(&mut inner.families, id)?;
+            inner.rows.forget(id);
+            families.push(id);
+            let family = self.made(&inner.families, id)?;
+            for change in changes {
+                match *change {
+                    Change::Put(_, key, value) => batch.put_cf(&family, key, value),
+                    Change::Delete(_, key) => batch.delete_cf(&family, key),
+                }
             }
         }
-        let mut rows = follow.then(|| self.rows());
-        let mut batch = WriteBatch::with_capacity_bytes(self.batch_bytes);
-        let mut last: Option<(FamilyId, &ColumnFamily)> = None;
-        for change in changes {
-            let (id, key) = place(&change);
-            let family = match last {
-                Some((known, family)) if known == id => family,
-                _ => self.made(id)?,
-            };
-            last = Some((id, family));
-            let value = match change {
-                Change::Put(_, _, value) => {
-                    batch.put_cf(family, key, value);
-                    Some(value)
-                }
-                Change::Delete(..) => {
-                    batch.delete_cf(family, key);
-                    None
-                }
-            };
-            if let Some(rows) = &mut rows {
-                rows.follow(id, key, value);
-            }
-        }
-        drop(rows);
         Ok((batch, families))
     }
 }
@@ -297,46 +445,132 @@ fn place<'c>(change: &Change<'c>) -> (FamilyId, &'c [u8]) {
     (family, key)
 }
 
+impl RocksEngine {
+    /// Takes over a database with these families and what its journals hold.
+    pub(super) fn new(open: Open, names: Vec<String>, path: PathBuf) -> Result<Self, EngineError> {
+        let base = Base { open: Closing::new(open), path, logged: write_options(), unlogged: unlogged() };
+        let oldest = base.open.db.get(JOURNAL_KEY).map_err(base.failed("reading"))?;
+        let oldest = oldest.and_then(|number| number.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let rows = Rows::new(Arc::clone(&base.open.shared.rows));
+        let inner =
+            Inner::open(&base.path, oldest, names, rows).map_err(|error| base.journal("reading the journal")(error))?;
+        Ok(Self {
+            base,
+            inner: Mutex::new(inner),
+            filled: BTreeSet::new(),
+            block: Block::default(),
+            scans: AtomicU32::new(0),
+            direct: (0, AFTER_SCAN),
+        })
+    }
+
+    pub(super) fn parts(&mut self) -> (&Base, &mut Inner) {
+        (&self.base, self.inner.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing between two changes that belong together panics.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a write to the journal and to the copies.
+    fn note(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
+        let Self { base, inner, block, .. } = self;
+        let inner = inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        block.begin();
+        for change in changes {
+            let (family, _) = place(&change);
+            if block.turns_to(family) {
+                let known = inner.known(family).ok_or_else(|| base.dropped(family))?;
+                block.family(family, &known.name);
+            }
+            block.push(&change);
+        }
+        if block.len() > LONGEST {
+            let mut family = FamilyId(0);
+            let mut changes = block.entries().filter_map(|(_, entry)| match entry {
+                Entry::Family(name) => {
+                    family = inner.families.find(name)?;
+                    None
+                }
+                Entry::Put(key, value) => Some(Change::Put(family, key, value)),
+                Entry::Delete(key) => Some(Change::Delete(family, key)),
+                Entry::Dropped => None,
+            });
+            let changes: Vec<_> = changes.by_ref().collect();
+            return base.write_directly(inner, &mut changes.into_iter());
+        }
+        base.append(inner, block)
+    }
+}
+
+impl Base {
+    fn append(&self, inner: &mut Inner, block: &mut Block) -> Result<(), EngineError> {
+        let first = inner.active.append(block).map_err(self.journal("writing the journal"))?;
+        let Inner { families, rows, active, sealed, .. } = inner;
+        let mut gone = Vec::new();
+        apply(
+            &mut block.entries(),
+            first,
+            families,
+            active,
+            |family, hash, key, row| rows.write(family, hash, key, row),
+            |family| gone.push(family),
+        );
+        for family in gone {
+            rows.forget(family);
+            if let Some((sealed, _)) = sealed {
+                sealed.forget(family);
+            }
+        }
+        inner.make_room();
+        Ok(())
+    }
+}
+
 impl Engine for RocksEngine {
     fn families(&self) -> Vec<String> {
-        self.families.names()
+        self.lock().families.names()
     }
 
     fn open_family(&mut self, name: &str) -> Result<FamilyId, EngineError> {
-        Ok(self.families.open(name))
+        Ok(self.parts().1.families.open(name))
     }
 
     /// If RocksDB refuses, the family is left with what RocksDB had of it.
     fn drop_family(&mut self, id: FamilyId) -> Result<(), EngineError> {
-        let Some(family) = self.families.get(id) else { return Ok(()) };
-        let _pass = self.enter("dropping a family")?;
-        let dropped = family.made.then(|| family.name.clone());
-        if self.journal.bytes() > 0 {
+        let (base, inner) = self.parts();
+        let Some(family) = inner.families.get(id) else { return Ok(()) };
+        let (name, made) = (family.name.clone(), family.made);
+        let _pass = base.enter("dropping a family")?;
+        if inner.journaled() {
             let mut block = Block::default();
             block.begin();
-            block.family(id, &family.name);
+            block.family(id, &name);
             block.push_drop();
-            self.append(&mut block)?;
+            base.append(inner, &mut block)?;
         }
-        self.rows_mut().forget(id);
-        if let Some(name) = dropped {
-            self.open.db.drop_cf(&name).map_err(|error| classify("dropping a family", &self.path, error))?;
+        inner.forget(id);
+        if made {
+            base.open.db.drop_cf(&name).map_err(base.failed("dropping a family"))?;
         }
-        self.families.remove(id);
+        inner.families.remove(id);
         self.filled.remove(&id);
         Ok(())
     }
 
     fn get(&self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Result<bool, EngineError> {
-        self.may_read()?;
-        if let Some(found) = self.rows().get(family, key, out) {
+        let base = &self.base;
+        base.may_read()?;
+        let (mut inner, hash) = (self.lock(), key_hash(key));
+        if let Some(found) = inner.get(family, hash, key, out).map_err(base.journal("reading the journal"))? {
             return Ok(found);
         }
-        let Some(handle) = self.handle(family)? else { return Ok(false) };
-        let found = self.open.db.get_pinned_cf(handle, key).map_err(self.failed("reading"))?;
+        let Some(handle) = base.handle(&inner.families, family)? else { return Ok(false) };
+        let found = base.open.db.get_pinned_cf(&handle, key).map_err(base.failed("reading"))?;
         let Some(value) = found else { return Ok(false) };
         out.extend_from_slice(&value);
-        self.rows().keep(family, key, &value);
+        inner.rows.keep(family, hash, key, Found { value: Some(&value), place: 0 });
         Ok(true)
     }
 
@@ -344,48 +578,60 @@ impl Engine for RocksEngine {
         if is_empty(&range) {
             return Ok(Box::new(std::iter::empty()));
         }
-        self.may_read()?;
+        let base = &self.base;
+        base.may_read()?;
         self.scans.fetch_add(1, Ordering::Relaxed);
-        let base = match self.handle(family)? {
-            Some(handle) => scan::scan(&self.open.db, handle, range, direction, self.failed("scanning")),
+        let mut inner = self.lock();
+        if inner.journaled() {
+            let _pass = base.enter("writing")?;
+            base.hand_over(&mut inner)?;
+        }
+        Ok(match base.handle(&inner.families, family)? {
+            Some(handle) => scan::scan(&base.open.db, &handle, range, direction, base.failed("scanning")),
             None => Box::new(std::iter::empty()),
-        };
-        Ok(match self.rows().ahead_of(family) {
-            Some(ahead) => scan::over(base, ahead, range, direction),
-            None => base,
         })
     }
 
     fn approximate_len(&self, family: FamilyId) -> Result<u64, EngineError> {
-        self.may_read()?;
-        let ahead = self.rows().ahead_of(family).map_or(0, Uncommitted::values);
-        let Some(handle) = self.handle(family)? else { return Ok(ahead) };
-        let estimate = self.open.db.property_int_value_cf(handle, "rocksdb.estimate-num-keys");
-        estimate.map(|rows| rows.unwrap_or_default() + ahead).map_err(self.failed("counting"))
+        let base = &self.base;
+        base.may_read()?;
+        let inner = self.lock();
+        let sealed = inner.sealed.as_ref().map_or(0, |(journal, _)| journal.keys(family));
+        let journaled = (inner.active.keys(family) + sealed) as u64;
+        let Some(handle) = base.handle(&inner.families, family)? else { return Ok(journaled) };
+        let estimate = base.open.db.property_int_value_cf(&handle, "rocksdb.estimate-num-keys");
+        estimate.map(|rows| rows.unwrap_or_default() + journaled).map_err(base.failed("counting"))
     }
 
     fn write(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
-        let _pass = self.enter("writing")?;
         if std::mem::take(self.scans.get_mut()) > 0 {
             // What is scanned is hardly ever looked up.
-            self.direct = (self.direct.0.max(AFTER_SCAN), Copies::Go);
+            let (direct, next) = self.direct;
+            self.direct = (direct.max(next), (next * 4).min(AFTER_SCANS));
         }
-        let (direct, copies) = self.direct;
-        if direct > 0 || !self.rows_mut().are_kept() {
-            self.direct.0 = direct.saturating_sub(1);
-            return self.write_directly(changes, copies);
+        let pace = self.block.len() * PACE;
+        let direct = self.direct.0 > 0;
+        self.direct.0 = self.direct.0.saturating_sub(1);
+        let (base, inner) = self.parts();
+        let _pass = base.enter("writing")?;
+        if direct || !inner.rows.are_kept() {
+            return base.write_directly(inner, changes);
         }
-        let journal = self.journal.bytes();
-        let rows = self.rows_mut();
-        if rows.is_full() || journal > rows.budget().journal() {
-            self.hand_over()?;
+        let least = (inner.rows.budget().journal() / LEAST).clamp(64, 16 << 10) as usize;
+        base.hand_over_piece(inner, pace.max(least))?;
+        if inner.is_full() {
+            while inner.sealed.is_some() {
+                base.hand_over_piece(inner, PIECE)?;
+            }
+            inner.seal();
         }
         self.note(changes)
     }
 
     fn load(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
-        let _pass = self.enter("writing")?;
-        self.write_directly(changes, Copies::Go)
+        let (base, inner) = self.parts();
+        let _pass = base.enter("writing")?;
+        base.write_directly(inner, changes)
     }
 
     fn fill(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
@@ -396,13 +642,23 @@ impl Engine for RocksEngine {
         self.keep_filled(family, full)
     }
 
-    /// Writes the memtables out as well: a database that was synced last opens without replaying its log.
+    /// Writes the memtables out as well, and the places of what is in the journals: a database that was synced last opens without
+    /// reading its logs.
     fn sync(&mut self) -> Result<(), EngineError> {
-        let _pass = self.enter("syncing")?;
-        self.hand_over()?;
-        let families = self.families.iter().filter(|family| family.made);
-        let families: Vec<&ColumnFamily> = families.filter_map(|family| self.open.db.cf_handle(&family.name)).collect();
-        let flushed = self.open.db.flush_cfs_opt(&families, &FlushOptions::default());
-        flushed.and_then(|()| self.open.db.flush_wal(true)).map_err(self.failed("syncing"))
+        let (base, inner) = self.parts();
+        let _pass = base.enter("syncing")?;
+        for journal in inner.sealed.iter().map(|(journal, _)| journal).chain([&inner.active]) {
+            if journal.bytes() > 0 {
+                let name = |id| inner.known(id).map(|family| &*family.name);
+                let saved = journal.sync().and_then(|()| saved::save(&base.path, journal, name));
+                saved.map_err(base.journal("writing the journal"))?;
+            }
+        }
+        let db = &base.open.db;
+        let families = inner.families.iter().filter(|family| family.made);
+        let families: Vec<_> = families.filter_map(|family| db.cf_handle(&family.name)).collect();
+        let families: Vec<_> = families.iter().collect();
+        let flushed = db.flush_cfs_opt(&families, &FlushOptions::default());
+        flushed.and_then(|()| db.flush_wal(true)).map_err(base.failed("syncing"))
     }
 }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
-use super::block::{Entries, Entry};
-use super::rows::Rows;
 use crate::engine::{FamilyId, META_FAMILY};
 
 /// RocksDB cannot do without a family of this name; the meta family takes it, and a store so named gets another.
@@ -73,35 +71,19 @@ impl Families {
         self.find_or_add(on_disk(name))
     }
 
-    fn find_or_add(&mut self, name: &str) -> FamilyId {
-        if let Some((id, _)) = self.known.iter().find(|(_, family)| family.name == name) {
-            return *id;
+    /// The family that RocksDB calls so.
+    pub(super) fn find(&self, name: &str) -> Option<FamilyId> {
+        self.known.iter().find(|(_, family)| family.name == name).map(|(id, _)| *id)
+    }
+
+    /// The family that RocksDB calls so; it is new if there is none.
+    pub(super) fn find_or_add(&mut self, name: &str) -> FamilyId {
+        if let Some(id) = self.find(name) {
+            return id;
         }
         let id = FamilyId(self.next);
         self.next += 1;
         self.known.insert(id, Family { name: name.to_owned(), made: false });
         id
-    }
-
-    /// Takes the changes of a journal's block over into the rows.
-    pub(super) fn apply(&mut self, entries: Entries<'_>, rows: &mut Rows) {
-        let mut current = None;
-        for entry in entries {
-            match (entry, current) {
-                (Entry::Family(name), _) => current = Some(self.find_or_add(name)),
-                (Entry::Put(key, value), Some(family)) => rows.put(family, key, Some(value)),
-                (Entry::Delete(key), Some(family)) => rows.put(family, key, None),
-                (Entry::Dropped, Some(family)) => {
-                    rows.forget(family);
-                    // RocksDB may still have it, if the process was killed before it was dropped there.
-                    if self.known.get(&family).is_some_and(|family| !family.made) {
-                        self.known.remove(&family);
-                    }
-                    current = None;
-                }
-                // Changes of no family: nobody writes that.
-                (Entry::Put(..) | Entry::Delete(_) | Entry::Dropped, None) => {}
-            }
-        }
     }
 }

@@ -7,31 +7,35 @@
 
 use rocksdb::FlushOptions;
 
-use super::database::{Copies, Log, RocksEngine};
+use super::database::{Log, RocksEngine};
 use crate::engine::rocks_options::{FILES, FILES_WHILE_FILLED};
 use crate::engine::{Change, FamilyId};
 use crate::error::EngineError;
 
 impl RocksEngine {
     pub(super) fn fill_unlogged(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
-        let _pass = self.enter("writing")?;
-        self.hand_over()?;
-        let (batch, families) = self.batch(changes, Copies::Go)?;
+        let (base, inner) = self.parts();
+        let _pass = base.enter("writing")?;
+        base.hand_over(inner)?;
+        let (batch, families) = base.batch(inner, changes)?;
         for id in families {
-            if self.filled.insert(id) {
+            if !self.filled.contains(&id) {
                 self.merge_at(id, FILES_WHILE_FILLED)?;
+                self.filled.insert(id);
             }
         }
-        self.write_batch(batch, Log::Off)
+        let (base, inner) = self.parts();
+        base.write_batch(batch, Log::Off, &mut inner.batch_bytes)
     }
 
     pub(super) fn keep_filled(&mut self, id: FamilyId, full: bool) -> Result<(), EngineError> {
         if !self.filled.contains(&id) {
             return Ok(());
         }
-        let _pass = self.enter("flushing")?;
-        let flushed = self.open.db.flush_cf_opt(self.made(id)?, &FlushOptions::default());
-        flushed.map_err(self.failed("flushing"))?;
+        let (base, inner) = self.parts();
+        let _pass = base.enter("flushing")?;
+        let flushed = base.open.db.flush_cf_opt(&base.made(&inner.families, id)?, &FlushOptions::default());
+        flushed.map_err(base.failed("flushing"))?;
         if full {
             self.merge_at(id, FILES)?;
             self.filled.remove(&id);
@@ -39,8 +43,10 @@ impl RocksEngine {
         Ok(())
     }
 
-    fn merge_at(&self, id: FamilyId, files: i32) -> Result<(), EngineError> {
+    fn merge_at(&mut self, id: FamilyId, files: i32) -> Result<(), EngineError> {
+        let (base, inner) = self.parts();
         let options = [("level0_file_num_compaction_trigger", &*files.to_string())];
-        self.open.db.set_options_cf(self.made(id)?, &options).map_err(self.failed("setting options"))
+        let set = base.open.db.set_options_cf(&base.made(&inner.families, id)?, &options);
+        set.map_err(base.failed("setting options"))
     }
 }

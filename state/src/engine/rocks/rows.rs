@@ -1,14 +1,14 @@
-//! Rows of a database in memory: those that RocksDB has not been given yet, and copies of others that were in use lately.
+//! Copies of rows in memory: of those that were written or looked up lately.
 //!
 //! ```text
-//!  get ──▶ ahead ──▶ copies: youngest ──▶ … ──▶ oldest ──▶ RocksDB     what was found in RocksDB is copied to the youngest
-//!  write ─▶ ahead                                 or straight to RocksDB, and to the youngest copies if copies are found
-//!           too many ahead: RocksDB takes them over, in the order of their keys, and they are the youngest copies now
+//!  get ──▶ copies: youngest ──▶ … ──▶ oldest ──▶ journals ──▶ RocksDB     what was found there is copied to the youngest
+//!  write ─▶ journal                                                        and to the copies, while copies are found
 //!           too many copies: the oldest ones go; those that are found shortly before are copied to the youngest
 //! ```
-//! Each is newer than the next one, so that a row counts where it is found first, and nothing has to be changed in two places.
-//! RocksDB has to be told of a key once for many writes to it, and a row that is in use is found by one hash instead of a
-//! search through a memtable, its filter and files.
+//! Each is newer than the next one, so that a row counts where it is found first. A row that is in use is found by one hash
+//! instead of a read of a file, or a search through a memtable, its filter and files.
+//!
+//! A copy knows where the journal that is written to has its row, so that a newer row can take its place there without a look.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,10 +17,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::engine::FamilyId;
-use crate::uncommitted::{Uncommitted, key_hash};
-
-/// So many times fewer rows than a generation may have join the youngest one instead of being one.
-const FEW: usize = 8;
+use crate::uncommitted::Uncommitted;
 
 /// A longer value is not copied: that costs as much as finding it.
 const LONGEST: usize = 2 << 10;
@@ -54,7 +51,6 @@ impl Budget {
 
 #[derive(Default)]
 struct FamilyRows {
-    ahead: Uncommitted,
     /// By generation, the youngest first.
     copies: [Uncommitted; GENERATIONS],
 }
@@ -63,6 +59,11 @@ impl FamilyRows {
     /// The newest copy of a row, and its generation.
     fn copy(&self, hash: u32, key: &[u8]) -> Option<(usize, Option<&[u8]>)> {
         self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.get_hashed(hash, key)?)))
+    }
+
+    /// The generation and the tag of the newest copy.
+    fn tag(&self, hash: u32, key: &[u8]) -> Option<(usize, u32)> {
+        self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.tag(hash, key)?)))
     }
 }
 
@@ -103,20 +104,29 @@ impl Worth {
     }
 }
 
-/// The rows of one database.
+/// The copies of one database.
 pub(super) struct Rows {
     budget: Arc<Budget>,
     families: HashMap<FamilyId, FamilyRows, FxBuildHasher>,
-    /// Bytes of all families; of the copies by generation.
-    ahead: usize,
+    /// Bytes of all families, by generation.
     copies: [usize; GENERATIONS],
+    /// What the places of the journals take of their memory.
+    places: usize,
     worth: Worth,
+}
+
+/// A row in a journal or in RocksDB, and its place in the journal that is written to, or 0.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) place: u32,
 }
 
 impl Rows {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         budget.databases.fetch_add(1, Ordering::Relaxed);
-        Self { budget, families: HashMap::default(), ahead: 0, copies: [0; GENERATIONS], worth: Worth::default() }
+        let worth = Worth::default();
+        Self { budget, families: HashMap::default(), copies: [0; GENERATIONS], places: 0, worth }
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -128,32 +138,22 @@ impl Rows {
         self.budget.bytes > 0
     }
 
-    fn share(&self) -> usize {
+    pub(super) fn share(&self) -> usize {
         self.budget.bytes / self.budget.databases()
     }
 
-    /// What the rows ahead may take, and each generation of copies.
+    /// What a generation may take.
     fn part(&self) -> usize {
-        self.share() / 3
+        self.share().saturating_sub(self.places) / GENERATIONS
     }
 
     pub(super) fn total(&self) -> usize {
-        self.ahead + self.copies.iter().sum::<usize>()
+        self.places + self.copies.iter().sum::<usize>()
     }
 
-    /// Whether it is time for RocksDB to take over those that it lacks.
-    pub(super) fn is_full(&self) -> bool {
-        self.ahead > self.part()
-    }
-
-    /// Appends the value of a row to `out` and answers whether there is one; `None` if only RocksDB knows.
-    pub(super) fn get(&mut self, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
-        let hash = key_hash(key);
+    /// Appends the value of a row to `out` and answers whether there is one; `None` if there is no copy.
+    pub(super) fn get(&mut self, family: FamilyId, hash: u32, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
         let rows = self.families.get(&family);
-        if let Some(value) = rows.and_then(|rows| rows.ahead.get_hashed(hash, key)) {
-            out.extend_from_slice(value.unwrap_or_default());
-            return Some(value.is_some());
-        }
         let found = rows.and_then(|rows| rows.copy(hash, key));
         self.worth.asked(found.is_some());
         let (age, value) = found?;
@@ -161,7 +161,8 @@ impl Rows {
         out.extend_from_slice(value.unwrap_or_default());
         let found = value.is_some();
         if self.goes_soon(age) {
-            self.copy(family, hash, key, found.then_some(&out[from..]));
+            let tag = self.families.get(&family).and_then(|rows| rows.copies[age].tag(hash, key)).unwrap_or_default();
+            self.copy(0, family, hash, key, Found { value: found.then_some(&out[from..]), place: tag });
         }
         Some(found)
     }
@@ -171,37 +172,57 @@ impl Rows {
         age > 0 && self.copies[age + 1..].iter().all(|&bytes| bytes == 0) && self.total() > self.share() / 8 * 7
     }
 
-    fn copy(&mut self, family: FamilyId, hash: u32, key: &[u8], value: Option<&[u8]>) {
-        let rows = &mut self.families.entry(family).or_default().copies[0];
+    fn copy(&mut self, age: usize, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) {
+        let rows = &mut self.families.entry(family).or_default().copies[age];
         let before = rows.bytes();
-        rows.put_hashed(hash, key, value);
-        self.copies[0] += rows.bytes() - before;
+        rows.put_tagged(hash, key, row.value, row.place);
+        self.copies[age] += rows.bytes() - before;
         if self.copies[0] > self.part() {
             self.turn();
         }
         self.age();
     }
 
-    /// Keeps a row that was found in RocksDB.
-    pub(super) fn keep(&mut self, family: FamilyId, key: &[u8], value: &[u8]) {
-        if !self.are_kept() || value.len() > LONGEST || !self.worth.allows() {
+    /// Copies a row that was found elsewhere.
+    pub(super) fn keep(&mut self, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) {
+        if !self.are_kept() || row.value.is_some_and(|value| value.len() > LONGEST) {
             return;
         }
-        self.copy(family, key_hash(key), key, Some(value));
+        // What is in the journal is likely to be written again, and then its place has to be known.
+        if row.place > 0 || self.worth.allows() {
+            self.copy(0, family, hash, key, row);
+        }
     }
 
-    /// Whether rows that are written to RocksDB are to be copied by [`Rows::follow`]; else their family is to be forgotten.
-    pub(super) fn follow_writes(&self) -> bool {
-        self.are_kept() && !self.worth.low
+    /// Copies a row that is written, if copies are found often enough. What is known of the place of the row before it: that it
+    /// has none (0), or where it is.
+    pub(super) fn write(&mut self, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) -> Option<u32> {
+        match self.families.get(&family).and_then(|rows| rows.tag(hash, key)) {
+            Some((age, place)) => {
+                let age = if self.goes_soon(age) { 0 } else { age };
+                self.copy(age, family, hash, key, row);
+                Some(place)
+            }
+            None => {
+                let long = row.value.is_some_and(|value| value.len() > LONGEST);
+                if self.are_kept() && !long && self.worth.allows() {
+                    self.copy(0, family, hash, key, row);
+                }
+                None
+            }
+        }
     }
 
-    /// Copies a row that RocksDB is about to have. There must be none ahead of it.
-    pub(super) fn follow(&mut self, family: FamilyId, key: &[u8], value: Option<&[u8]>) {
-        let hash = key_hash(key);
-        let long = value.is_some_and(|value| value.len() > LONGEST);
-        let copied = || self.families.get(&family).is_some_and(|rows| rows.copy(hash, key).is_some());
-        if !long || copied() {
-            self.copy(family, hash, key, value);
+    /// Another journal is written to from now on: it has none of the rows.
+    pub(super) fn displace(&mut self) {
+        self.families.values_mut().flat_map(|rows| &mut rows.copies).for_each(Uncommitted::untag);
+    }
+
+    /// The places of the journals take so many bytes.
+    pub(super) fn make_room(&mut self, places: usize) {
+        if self.places != places {
+            self.places = places;
+            self.age();
         }
     }
 
@@ -225,57 +246,9 @@ impl Rows {
         }
     }
 
-    /// Sets or deletes a row.
-    pub(super) fn put(&mut self, family: FamilyId, key: &[u8], value: Option<&[u8]>) {
-        let ahead = &mut self.families.entry(family).or_default().ahead;
-        let before = ahead.bytes();
-        ahead.put(key, value);
-        self.ahead += ahead.bytes() - before;
-        self.age();
-    }
-
-    /// How many rows RocksDB lacks.
-    pub(super) fn count(&self) -> u64 {
-        self.families.values().map(|rows| rows.ahead.len() as u64).sum()
-    }
-
-    /// The families of which RocksDB lacks rows, and these rows.
-    pub(super) fn ahead(&self) -> impl Iterator<Item = (FamilyId, &Uncommitted)> {
-        let ahead = self.families.iter().map(|(id, rows)| (*id, &rows.ahead));
-        ahead.filter(|(_, rows)| !rows.is_empty())
-    }
-
-    /// The rows of a family that RocksDB lacks.
-    pub(super) fn ahead_of(&self, family: FamilyId) -> Option<&Uncommitted> {
-        self.families.get(&family).map(|rows| &rows.ahead).filter(|rows| !rows.is_empty())
-    }
-
-    /// RocksDB has all rows now.
-    pub(super) fn settle(&mut self) {
-        if self.ahead < self.part() / FEW {
-            for FamilyRows { ahead, copies } in self.families.values_mut() {
-                let before = copies[0].bytes();
-                for (key, value) in ahead.changes() {
-                    copies[0].put(key, value);
-                }
-                self.copies[0] += copies[0].bytes() - before;
-                ahead.clear();
-            }
-        } else {
-            self.turn();
-            self.copies[0] = self.ahead;
-            for FamilyRows { ahead, copies } in self.families.values_mut() {
-                std::mem::swap(ahead, &mut copies[0]);
-            }
-        }
-        self.ahead = 0;
-        self.age();
-    }
-
     /// Forgets the rows of a family.
     pub(super) fn forget(&mut self, family: FamilyId) {
         let Some(rows) = self.families.remove(&family) else { return };
-        self.ahead -= rows.ahead.bytes();
         for (bytes, copies) in self.copies.iter_mut().zip(&rows.copies) {
             *bytes -= copies.bytes();
         }
@@ -284,10 +257,10 @@ impl Rows {
 
 #[cfg(test)]
 impl Rows {
-    /// How many bytes the rows take.
+    /// How many bytes the copies take.
     pub(super) fn bytes(&self) -> usize {
         let families = self.families.values();
-        families.map(|rows| rows.ahead.bytes() + rows.copies.iter().map(Uncommitted::bytes).sum::<usize>()).sum()
+        families.flat_map(|rows| &rows.copies).map(Uncommitted::bytes).sum()
     }
 }
 

@@ -1,176 +1,178 @@
-//! Rows against a map of what RocksDB has and one of what it has not.
+//! Copies of rows against a map of the rows, and one of their places in the journal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::rows::{Budget, Rows};
+use super::rows::{Budget, Found, Rows};
 use crate::engine::FamilyId;
+use crate::uncommitted::key_hash;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put(u32, u8, Option<u8>),
-    Get(u32, u8),
-    HandOver,
-    /// Straight to RocksDB.
     Write(u32, u8, Option<u8>),
+    Get(u32, u8),
+    /// Another journal is written to.
+    Displace,
+    /// Straight to RocksDB.
+    Direct(u32, u8, Option<u8>),
     Forget(u32),
+    /// The places of the journals take so much memory.
+    Room(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let key = || (0..2u32, 0..60u8);
+    let value = || proptest::option::weighted(0.8, any::<u8>());
     prop_oneof![
-        10 => (key(), proptest::option::weighted(0.8, any::<u8>())).prop_map(|((family, key), value)| Step::Put(family, key, value)),
+        10 => (key(), value()).prop_map(|((family, key), value)| Step::Write(family, key, value)),
         20 => key().prop_map(|(family, key)| Step::Get(family, key)),
-        1 => Just(Step::HandOver),
-        5 => (key(), proptest::option::weighted(0.8, any::<u8>())).prop_map(|((family, key), value)| Step::Write(family, key, value)),
+        1 => Just(Step::Displace),
+        1 => (key(), value()).prop_map(|((family, key), value)| Step::Direct(family, key, value)),
         1 => (0..2u32).prop_map(Step::Forget),
+        1 => (0..1_000usize).prop_map(Step::Room),
     ]
 }
 
+/// Some are too long to be copied.
 fn bytes(value: u8) -> Vec<u8> {
-    vec![value; usize::from(value % 40)]
+    if value >= 240 { vec![value; 3_000] } else { vec![value; usize::from(value % 40)] }
+}
+
+fn get(rows: &mut Rows, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+    rows.get(family, key_hash(key), key, out)
+}
+
+fn keep(rows: &mut Rows, family: FamilyId, key: &[u8], value: Option<&[u8]>, place: u32) {
+    rows.keep(family, key_hash(key), key, Found { value, place });
+}
+
+fn write(rows: &mut Rows, family: FamilyId, key: &[u8], value: Option<&[u8]>, place: u32) -> Option<u32> {
+    rows.write(family, key_hash(key), key, Found { value, place })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// A row that is found is the newest, and what is not found RocksDB has been given; what the rows are said to take they
-    /// take, and it is within their bound as long as RocksDB is given them in time.
+    /// A copy that is found is the newest row; what is said of the place of the row before is true; what the copies are said to take
+    /// they take, and it is within their bound.
     #[test]
-    fn rows_show_the_newest_value_or_leave_it_to_rocksdb(
+    fn copies_are_of_the_newest_rows_and_know_their_places(
         steps in proptest::collection::vec(step(), 1..400), bound in 1_500..9_000usize,
     ) {
         let mut rows = Rows::new(Budget::new(bound, 0));
         let mut newest = BTreeMap::<(u32, u8), Vec<u8>>::new();
-        let (mut given, mut ahead) = (newest.clone(), BTreeSet::new());
+        let (mut places, mut next, mut room) = (BTreeMap::<(u32, u8), u32>::new(), 0, 0);
+        // A row that is too long to be copied is so only if an older copy has to give way.
+        let mut long = 0;
         for step in steps {
             match step {
-                Step::Put(family, key, value) => {
+                Step::Write(family, key, value) => {
                     let value = value.map(bytes);
-                    rows.put(FamilyId(family), &[key], value.as_deref());
-                    ahead.insert((family, key));
+                    next += 1;
+                    let known = write(&mut rows, FamilyId(family), &[key], value.as_deref(), next);
+                    let before = places.insert((family, key), next).unwrap_or_default();
+                    prop_assert!(known.is_none_or(|known| known == before), "{known:?} instead of {before}");
                     match value {
-                        Some(value) => newest.insert((family, key), value),
+                        Some(value) => {
+                            long += if value.len() > 2_048 { value.len() } else { 0 };
+                            newest.insert((family, key), value)
+                        }
                         None => newest.remove(&(family, key)),
                     };
                 }
                 Step::Get(family, key) => {
                     let mut out = b"before".to_vec();
-                    let expected = newest.get(&(family, key));
-                    match rows.get(FamilyId(family), &[key], &mut out) {
+                    let expected = newest.get(&(family, key)).map(|value| &value[..]);
+                    match get(&mut rows, FamilyId(family), &[key], &mut out) {
                         Some(found) => {
-                            prop_assert_eq!(found.then_some(&out[6..]), expected.map(|value| &value[..]));
+                            prop_assert_eq!(found.then_some(&out[6..]), expected);
                             prop_assert_eq!(&out[..6], b"before");
                         }
                         None => {
-                            prop_assert!(!ahead.contains(&(family, key)), "RocksDB does not have it");
-                            let held = given.get(&(family, key));
-                            prop_assert_eq!(held, expected);
-                            if let Some(value) = held {
-                                rows.keep(FamilyId(family), &[key], value);
-                            }
+                            let place = places.get(&(family, key)).copied().unwrap_or_default();
+                            keep(&mut rows, FamilyId(family), &[key], expected, place);
                         }
                     }
                 }
-                Step::HandOver => {
-                    rows.settle();
-                    given = newest.clone();
-                    ahead.clear();
+                Step::Displace => {
+                    rows.displace();
+                    places.clear();
                 }
-                Step::Write(family, key, value) => {
-                    rows.settle();
-                    ahead.clear();
-                    // Some are too long to be copied.
-                    let value = value.map(|value| if value >= 240 { vec![value; 3_000] } else { bytes(value) });
-                    rows.follow(FamilyId(family), &[key], value.as_deref());
+                Step::Direct(family, key, value) => {
+                    rows.displace();
+                    places.clear();
+                    rows.forget(FamilyId(family));
                     match value {
-                        Some(value) => newest.insert((family, key), value),
+                        Some(value) => newest.insert((family, key), bytes(value)),
                         None => newest.remove(&(family, key)),
                     };
-                    given = newest.clone();
                 }
                 Step::Forget(family) => {
                     rows.forget(FamilyId(family));
                     newest.retain(|(of, _), _| *of != family);
-                    given.retain(|(of, _), _| *of != family);
-                    ahead.retain(|(of, _)| *of != family);
+                    places.retain(|(of, _), _| *of != family);
+                }
+                Step::Room(places) => {
+                    rows.make_room(places);
+                    room = places;
                 }
             }
-            if rows.is_full() {
-                rows.settle();
-                given = newest.clone();
-                ahead.clear();
-            }
-            prop_assert_eq!(rows.total(), rows.bytes());
+            prop_assert_eq!(rows.total(), rows.bytes() + room);
             // A generation is an entry beyond its part before it is noticed.
-            prop_assert!(rows.bytes() <= bound + 200, "{} of {bound}", rows.bytes());
+            prop_assert!(rows.total() <= bound + 200 + long, "{} of {bound}", rows.total());
         }
     }
 }
 
 #[test]
-fn the_rows_of_all_databases_stay_within_their_bound() {
+fn the_copies_of_all_databases_stay_within_their_bound() {
     let budget = Budget::new(60_000, 0);
     let mut databases = [(); 2].map(|()| Rows::new(Arc::clone(&budget)));
     let family = FamilyId(1);
     for n in 0..5_000u32 {
         for rows in &mut databases {
-            rows.put(family, &n.to_be_bytes(), Some(&[7; 20]));
-            rows.keep(family, &(n / 2 + 1_000_000).to_be_bytes(), &[8; 20]);
-            if rows.is_full() {
-                rows.settle();
-            }
+            write(rows, family, &n.to_be_bytes(), Some(&[7; 20]), n);
+            keep(rows, family, &(n / 2 + 1_000_000).to_be_bytes(), Some(&[8; 20]), 0);
         }
         let held: usize = databases.iter().map(Rows::bytes).sum();
         assert!(held <= 60_000 + 200, "{held}");
     }
     let mut out = Vec::new();
-    assert_eq!(databases[0].get(family, &4_999u32.to_be_bytes(), &mut out), Some(true));
+    assert_eq!(get(&mut databases[0], family, &4_999u32.to_be_bytes(), &mut out), Some(true));
     assert_eq!(out, [7; 20]);
-    assert_eq!(databases[0].get(family, &0u32.to_be_bytes(), &mut out), None, "it has gone long ago");
+    assert_eq!(get(&mut databases[0], family, &0u32.to_be_bytes(), &mut out), None, "it has gone long ago");
 }
 
 /// A table that is read at random and fits is found in memory, however it came there.
 #[test]
-fn rows_that_are_handed_over_in_several_parts_are_all_kept_while_there_is_room() {
+fn rows_that_are_written_are_kept_while_there_is_room_and_copies_are_found() {
     let mut rows = Rows::new(Budget::new(100_000, 0));
     let family = FamilyId(1);
-    let mut parts = 0;
     for n in 0..1_200u32 {
-        rows.put(family, &n.to_be_bytes(), Some(&[7; 20]));
-        if rows.is_full() {
-            rows.settle();
-            parts += 1;
+        write(&mut rows, family, &n.to_be_bytes(), Some(&[7; 20]), n + 1);
+    }
+    for n in 0..1_200u32 {
+        assert_eq!(get(&mut rows, family, &n.to_be_bytes(), &mut Vec::new()), Some(true), "{n}");
+    }
+    let new = |rows: &mut Rows, from: u32| {
+        let there = rows.total();
+        for n in from..from + 160 {
+            write(rows, family, &n.to_be_bytes(), Some(&[7; 20]), n);
         }
-    }
-    assert!(parts >= 2, "{parts}");
-    for n in 0..1_200u32 {
-        assert_eq!(rows.get(family, &n.to_be_bytes(), &mut Vec::new()), Some(true), "{n}");
-    }
-}
-
-/// The same of one that is written straight to RocksDB before anybody asks for its rows.
-#[test]
-fn rows_that_rocksdb_is_given_at_once_are_kept_while_copies_are_found() {
-    let mut rows = Rows::new(Budget::new(100_000, 0));
-    let family = FamilyId(1);
-    for n in 0..1_200u32 {
-        assert!(rows.follow_writes(), "{n}");
-        rows.follow(family, &n.to_be_bytes(), Some(&[7; 20]));
-    }
-    for n in 0..1_200u32 {
-        assert_eq!(rows.get(family, &n.to_be_bytes(), &mut Vec::new()), Some(true), "{n}");
-    }
+        let held =
+            (from..from + 160).filter(|n| get(rows, family, &n.to_be_bytes(), &mut Vec::new()).is_some()).count();
+        (held, rows.total() > there)
+    };
     for n in 0..10_000u32 {
-        assert_eq!(rows.get(family, &(n + 1_200).to_be_bytes(), &mut Vec::new()), None);
+        assert_eq!(get(&mut rows, family, &(n + 1_200).to_be_bytes(), &mut Vec::new()), None);
     }
-    assert!(!rows.follow_writes(), "hardly a look-up finds a copy");
+    assert_eq!(new(&mut rows, 20_000), (10, true), "hardly a look-up finds a copy: one in sixteen is copied");
     for n in 0..10_000u32 {
-        assert_eq!(rows.get(family, &(n % 1_200).to_be_bytes(), &mut Vec::new()), Some(true));
+        assert_eq!(get(&mut rows, family, &(n % 1_200).to_be_bytes(), &mut Vec::new()), Some(true));
     }
-    assert!(rows.follow_writes(), "each look-up finds one");
+    assert_eq!(new(&mut rows, 30_000).0, 160, "each look-up finds one");
 }
 
 /// What is found in the oldest generation stays when that goes.
@@ -178,10 +180,9 @@ fn rows_that_rocksdb_is_given_at_once_are_kept_while_copies_are_found() {
 fn rows_that_are_in_use_outlive_their_generation() {
     let mut rows = Rows::new(Budget::new(60_000, 0));
     let family = FamilyId(1);
-    rows.put(family, b"used", Some(b"1"));
-    rows.settle();
+    write(&mut rows, family, b"used", Some(b"1"), 1);
     for n in 0..20_000u32 {
-        rows.keep(family, &n.to_be_bytes(), &[8; 20]);
-        assert_eq!(rows.get(family, b"used", &mut Vec::new()), Some(true), "after {n}");
+        keep(&mut rows, family, &n.to_be_bytes(), Some(&[8; 20]), 0);
+        assert_eq!(get(&mut rows, family, b"used", &mut Vec::new()), Some(true), "after {n}");
     }
 }

@@ -1,18 +1,17 @@
-//! Scans of a database: RocksDB's rows, and over them those it has not been given yet.
+//! Scans of a database, which RocksDB has all rows of by then.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
 
-use rocksdb::{ColumnFamily, DB, IteratorMode, ReadOptions};
+use rocksdb::{AsColumnFamilyRef, IteratorMode, ReadOptions};
 
+use super::database::Db;
 use crate::engine::{Direction, KeyRange, Scan};
 use crate::error::EngineError;
-use crate::merge::Merge;
-use crate::uncommitted::{Uncommitted, Written};
 
-/// What RocksDB has of a range.
+/// The rows of a range.
 pub(super) fn scan<'a>(
-    db: &'a DB,
-    family: &ColumnFamily,
+    db: &'a Db,
+    family: &impl AsColumnFamilyRef,
     range: KeyRange<'_>,
     direction: Direction,
     failed: impl Fn(rocksdb::Error) -> EngineError + 'a,
@@ -33,18 +32,6 @@ pub(super) fn scan<'a>(
         Direction::Backward => IteratorMode::End,
     };
     Box::new(db.iterator_cf_opt(family, options, mode).map(move |entry| entry.map_err(&failed)))
-}
-
-/// Lays the rows that are ahead over a scan of the same range.
-pub(super) fn over<'a>(base: Scan<'a>, ahead: &Uncommitted, range: KeyRange<'_>, direction: Direction) -> Scan<'a> {
-    let within = |key: &[u8]| RangeBounds::<[u8]>::contains(&range, key);
-    let owned = |(key, value): (&[u8], Option<&[u8]>)| -> Written { (key.into(), value.map(Box::from)) };
-    let mut rows: Vec<_> = ahead.changes().filter(|(key, _)| within(key)).map(owned).collect();
-    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    if direction == Direction::Backward {
-        rows.reverse();
-    }
-    Box::new(Merge::new(rows.into_iter(), base, direction))
 }
 
 /// The smallest key after `key`.
