@@ -54,6 +54,9 @@ pub enum Change<'a> {
     Delete(FamilyId, &'a [u8]),
 }
 
+/// A key with its value, or without one if it is deleted.
+pub type FilledRow<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// Ordered key-value storage.
 pub trait Engine: Send + Sync {
     /// The names of the families that exist.
@@ -110,21 +113,29 @@ pub trait Engine: Send + Sync {
         self.write(changes)
     }
 
-    /// Applies changes to a family that is being filled, and that nobody reads until [`Engine::keep`]: after a crash any part
-    /// of them may be there.
-    ///
-    /// # Errors
-    /// If the engine cannot write.
-    fn fill(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
-        self.write(changes)
+    /// How many bytes of rows [`Engine::fill`] is best given at once.
+    fn fill_size(&self) -> usize {
+        0
     }
 
-    /// Lets what [`Engine::fill`] has applied to a family so far survive a crash. `full` if no more is to come.
+    /// Adds rows to a family that is filled from its changelog, in the order of their keys, each once: newer ones than all that it
+    /// has. They survive the end of the process, and of the machine if nothing else was written.
+    ///
+    /// # Errors
+    /// If the engine cannot write; then nothing is changed.
+    fn fill(&mut self, family: FamilyId, rows: &mut dyn Iterator<Item = FilledRow<'_>>) -> Result<(), EngineError> {
+        self.write(&mut rows.map(|(key, value)| match value {
+            Some(value) => Change::Put(family, key, value),
+            None => Change::Delete(family, key),
+        }))
+    }
+
+    /// The family is filled: reads and other writes follow.
     ///
     /// # Errors
     /// If the engine cannot write.
-    fn keep(&mut self, family: FamilyId, full: bool) -> Result<(), EngineError> {
-        let _ = (family, full);
+    fn filled(&mut self, family: FamilyId) -> Result<(), EngineError> {
+        let _ = family;
         Ok(())
     }
 

@@ -56,6 +56,8 @@ impl Default for RocksSettings {
 /// What the databases of an instance share.
 pub(super) struct Shared {
     pub(super) options: Options,
+    /// For files of rows that are taken over.
+    pub(super) filled: Options,
     pub(super) rows: Arc<Budget>,
     cache: Cache,
     buffers: WriteBufferManager,
@@ -74,7 +76,16 @@ impl Shared {
         options.set_block_based_table_factory(&tables(&cache));
         lookups(&mut options);
         quiet(&mut options);
-        Arc::new(Self { options, rows: Budget::new(settings.rows, settings.journals), cache, buffers })
+        let mut filled = Options::default();
+        filled.set_block_based_table_factory(&tables(&cache));
+        filled.set_compression_type(DBCompressionType::None);
+        Arc::new(Self {
+            options,
+            filled,
+            rows: Budget::new(settings.rows, settings.write_buffers, settings.journals),
+            cache,
+            buffers,
+        })
     }
 
     /// Bytes of blocks and write buffers in memory.
@@ -160,12 +171,5 @@ fn quiet(options: &mut Options) {
 pub(super) fn write_options() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(false);
-    options
-}
-
-/// For what is read from the changelog again after a crash.
-pub(super) fn unlogged() -> WriteOptions {
-    let mut options = write_options();
-    options.disable_wal(true);
     options
 }

@@ -10,6 +10,7 @@ mod buffer;
 mod commit;
 mod key_value;
 mod open;
+mod rebuild;
 #[cfg(feature = "rocksdb")]
 #[cfg(test)]
 mod rebuild_tests;
@@ -59,8 +60,8 @@ struct Store {
     timestamped: bool,
     headers: bool,
     mark: Option<ChangelogMark>,
-    /// While it is rebuilt from nothing: how many bytes were written since its mark.
-    rebuilt: Option<usize>,
+    /// While it is rebuilt from nothing: what the engine has not been given yet.
+    rebuilt: Option<rebuild::Run>,
     body: Body,
 }
 

@@ -25,8 +25,8 @@ use super::journal::{Handing, Journal};
 use super::rows::{Found, Rows};
 use super::{classify, exiting, io, saved, scan};
 use crate::engine::exit::{self, Closing};
-use crate::engine::rocks_options::{Shared, unlogged, write_options};
-use crate::engine::{Change, Direction, Engine, FamilyId, KeyRange, Scan, is_empty};
+use crate::engine::rocks_options::{Shared, write_options};
+use crate::engine::{Change, Direction, Engine, FamilyId, FilledRow, KeyRange, Scan, is_empty};
 use crate::error::EngineError;
 use crate::uncommitted::{Uncommitted, key_hash};
 
@@ -60,32 +60,24 @@ pub(super) struct Open {
     pub(super) _lock: File,
 }
 
-/// Whether RocksDB logs a write.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Log {
-    On,
-    Off,
-}
-
 /// What does not change while a database is open.
 pub(super) struct Base {
     pub(super) open: Closing<Open>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     logged: WriteOptions,
-    unlogged: WriteOptions,
 }
 
 /// What a look-up and a scan change as well.
 pub(super) struct Inner {
     pub(super) families: Families,
-    rows: Rows,
+    pub(super) rows: Rows,
     /// The journal that RocksDB is being given.
     sealed: Option<(Journal, Handing)>,
     active: Journal,
     /// A row that is read.
     row: Vec<u8>,
     /// The size of the last batch: the next one is likely to be like it.
-    pub(super) batch_bytes: usize,
+    batch_bytes: usize,
 }
 
 /// The database of one task.
@@ -322,7 +314,7 @@ impl Base {
         self.handle(families, id)?.ok_or_else(missing)
     }
 
-    fn make(&self, families: &mut Families, id: FamilyId) -> Result<(), EngineError> {
+    pub(super) fn make(&self, families: &mut Families, id: FamilyId) -> Result<(), EngineError> {
         let Some(family) = families.get_mut(id).filter(|family| !family.made) else { return Ok(()) };
         let Open { db, shared, .. } = &*self.open;
         db.create_cf(&family.name, &shared.options).map_err(self.failed("creating a family"))?;
@@ -388,15 +380,14 @@ impl Base {
             batch.put(JOURNAL_KEY, (journal.number() + 1).to_be_bytes());
         }
         if !batch.is_empty() {
-            self.write_batch(batch, Log::On, batch_bytes)?;
+            self.write_batch(batch, batch_bytes)?;
         }
         Ok(())
     }
 
-    pub(super) fn write_batch(&self, batch: WriteBatch, log: Log, batch_bytes: &mut usize) -> Result<(), EngineError> {
+    fn write_batch(&self, batch: WriteBatch, batch_bytes: &mut usize) -> Result<(), EngineError> {
         let bytes = batch.size_in_bytes();
-        let options = if log == Log::On { &self.logged } else { &self.unlogged };
-        self.open.db.write_opt(batch, options).map_err(self.failed("writing"))?;
+        self.open.db.write_opt(batch, &self.logged).map_err(self.failed("writing"))?;
         *batch_bytes = bytes.min(BATCH_KEPT);
         Ok(())
     }
@@ -407,27 +398,24 @@ impl Base {
         changes: &mut dyn Iterator<Item = Change<'_>>,
     ) -> Result<(), EngineError> {
         self.hand_over(inner)?;
-        let (batch, _) = self.batch(inner, changes)?;
-        self.write_batch(batch, Log::On, &mut inner.batch_bytes)
+        let batch = self.batch(inner, changes)?;
+        self.write_batch(batch, &mut inner.batch_bytes)
     }
 
-    /// Changes for RocksDB in the order of their keys, and the families that they are of. RocksDB has to have all earlier ones;
-    /// copies of the families' rows go.
-    pub(super) fn batch(
+    /// Changes for RocksDB in the order of their keys. RocksDB has to have all earlier ones; copies of the families' rows go.
+    fn batch(
         &self,
         inner: &mut Inner,
         changes: &mut dyn Iterator<Item = Change<'_>>,
-    ) -> Result<(WriteBatch, Vec<FamilyId>), EngineError> {
+    ) -> Result<WriteBatch, EngineError> {
         let mut changes: Vec<Change<'_>> = changes.collect();
         // Stable: the last change of a row counts.
         changes.sort_by(|a, b| place(a).cmp(&place(b)));
-        let mut families = Vec::new();
         let mut batch = WriteBatch::with_capacity_bytes(inner.batch_bytes);
         for changes in changes.chunk_by(|a, b| place(a).0 == place(b).0) {
             let Some((id, _)) = changes.first().map(place) else { continue };
             self.make(&mut inner.families, id)?;
             inner.rows.forget(id);
-            families.push(id);
             let family = self.made(&inner.families, id)?;
             for change in changes {
                 match *change {
@@ -436,7 +424,7 @@ impl Base {
                 }
             }
         }
-        Ok((batch, families))
+        Ok(batch)
     }
 }
 
@@ -448,7 +436,7 @@ fn place<'c>(change: &Change<'c>) -> (FamilyId, &'c [u8]) {
 impl RocksEngine {
     /// Takes over a database with these families and what its journals hold.
     pub(super) fn new(open: Open, names: Vec<String>, path: PathBuf) -> Result<Self, EngineError> {
-        let base = Base { open: Closing::new(open), path, logged: write_options(), unlogged: unlogged() };
+        let base = Base { open: Closing::new(open), path, logged: write_options() };
         let oldest = base.open.db.get(JOURNAL_KEY).map_err(base.failed("reading"))?;
         let oldest = oldest.and_then(|number| number.try_into().ok()).map_or(0, u64::from_be_bytes);
         let rows = Rows::new(Arc::clone(&base.open.shared.rows));
@@ -634,12 +622,16 @@ impl Engine for RocksEngine {
         base.write_directly(inner, changes)
     }
 
-    fn fill(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
-        self.fill_unlogged(changes)
+    fn fill_size(&self) -> usize {
+        self.lock().rows.budget().filling()
     }
 
-    fn keep(&mut self, family: FamilyId, full: bool) -> Result<(), EngineError> {
-        self.keep_filled(family, full)
+    fn fill(&mut self, family: FamilyId, rows: &mut dyn Iterator<Item = FilledRow<'_>>) -> Result<(), EngineError> {
+        self.fill_family(family, rows)
+    }
+
+    fn filled(&mut self, family: FamilyId) -> Result<(), EngineError> {
+        self.end_filling(family)
     }
 
     /// Writes the memtables out as well, and the places of what is in the journals: a database that was synced last opens without

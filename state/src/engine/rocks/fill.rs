@@ -1,46 +1,57 @@
-//! Filling a family from its changelog: without the write-ahead log, and with fewer compactions.
+//! Filling a family from its changelog: files in the order of their keys, which RocksDB takes over as they are.
 //!
 //! ```text
-//!  fill, fill, … ──► memtable ──► files of level 0 … keep ──► all of it is in files; compactions as usual
+//!  fill ──► filling.tmp, synced ──► a file of RocksDB's     fill ──► …     filled: few files are merged again, as usual
 //! ```
-//! What is lost in a crash is read from the changelog again, because the mark is written after [`RocksEngine::keep_filled`].
+//! Nothing goes through a memtable or a log, and what is filled survives, so that its mark can follow at once.
 
-use rocksdb::FlushOptions;
+use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
-use super::database::{Log, RocksEngine};
+use super::database::RocksEngine;
 use crate::engine::rocks_options::{FILES, FILES_WHILE_FILLED};
-use crate::engine::{Change, FamilyId};
+use crate::engine::{FamilyId, FilledRow};
 use crate::error::EngineError;
 
+/// The file while it is written. One that a crash has left is overwritten by the next.
+const FILLING: &str = "filling.tmp";
+
 impl RocksEngine {
-    pub(super) fn fill_unlogged(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
+    pub(super) fn fill_family(
+        &mut self,
+        id: FamilyId,
+        rows: &mut dyn Iterator<Item = FilledRow<'_>>,
+    ) -> Result<(), EngineError> {
         let (base, inner) = self.parts();
         let _pass = base.enter("writing")?;
         base.hand_over(inner)?;
-        let (batch, families) = base.batch(inner, changes)?;
-        for id in families {
-            if !self.filled.contains(&id) {
-                self.merge_at(id, FILES_WHILE_FILLED)?;
-                self.filled.insert(id);
-            }
+        base.make(&mut inner.families, id)?;
+        inner.rows.forget(id);
+        if !self.filled.contains(&id) {
+            self.merge_at(id, FILES_WHILE_FILLED)?;
+            self.filled.insert(id);
         }
         let (base, inner) = self.parts();
-        base.write_batch(batch, Log::Off, &mut inner.batch_bytes)
+        let (path, family) = (base.path.join(FILLING), base.made(&inner.families, id)?);
+        let mut file = SstFileWriter::create(&base.open.shared.filled);
+        let written = file.open(&path).and_then(|()| {
+            for (key, value) in rows {
+                match value {
+                    Some(value) => file.put(key, value)?,
+                    None => file.delete(key)?,
+                }
+            }
+            file.finish()
+        });
+        written.map_err(base.failed("writing a file of rows"))?;
+        drop(file);
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        let taken = base.open.db.ingest_external_file_cf_opts(&family, &options, vec![path]);
+        taken.map_err(base.failed("taking over a file of rows"))
     }
 
-    pub(super) fn keep_filled(&mut self, id: FamilyId, full: bool) -> Result<(), EngineError> {
-        if !self.filled.contains(&id) {
-            return Ok(());
-        }
-        let (base, inner) = self.parts();
-        let _pass = base.enter("flushing")?;
-        let flushed = base.open.db.flush_cf_opt(&base.made(&inner.families, id)?, &FlushOptions::default());
-        flushed.map_err(base.failed("flushing"))?;
-        if full {
-            self.merge_at(id, FILES)?;
-            self.filled.remove(&id);
-        }
-        Ok(())
+    pub(super) fn end_filling(&mut self, id: FamilyId) -> Result<(), EngineError> {
+        if self.filled.remove(&id) { self.merge_at(id, FILES) } else { Ok(()) }
     }
 
     fn merge_at(&mut self, id: FamilyId, files: i32) -> Result<(), EngineError> {

@@ -29,14 +29,22 @@ const GENERATIONS: usize = 4;
 #[derive(Debug)]
 pub(in crate::engine) struct Budget {
     bytes: usize,
+    /// What rows take that a family is filled with.
+    filling: usize,
     journals: u64,
     databases: AtomicUsize,
 }
 
 impl Budget {
-    /// Bounds in bytes, of memory and of journals. With no memory nothing is kept.
-    pub(in crate::engine) fn new(bytes: usize, journals: u64) -> Arc<Self> {
-        Arc::new(Self { bytes, journals, databases: AtomicUsize::new(0) })
+    /// Bounds in bytes: of memory, also that of RocksDB's write buffers, and of journals. With no memory nothing is kept.
+    pub(in crate::engine) fn new(bytes: usize, write_buffers: usize, journals: u64) -> Arc<Self> {
+        // While a family is filled there are neither copies nor write buffers.
+        Arc::new(Self { bytes, filling: bytes + write_buffers, journals, databases: AtomicUsize::new(0) })
+    }
+
+    /// How many bytes of rows a family of one database is given at once while it is filled.
+    pub(super) fn filling(&self) -> usize {
+        self.filling / self.databases() / 8 * 7
     }
 
     fn databases(&self) -> usize {

@@ -61,7 +61,7 @@ proptest! {
     fn copies_are_of_the_newest_rows_and_know_their_places(
         steps in proptest::collection::vec(step(), 1..400), bound in 1_500..9_000usize,
     ) {
-        let mut rows = Rows::new(Budget::new(bound, 0));
+        let mut rows = Rows::new(Budget::new(bound, 0, 0));
         let mut newest = BTreeMap::<(u32, u8), Vec<u8>>::new();
         let (mut places, mut next, mut room) = (BTreeMap::<(u32, u8), u32>::new(), 0, 0);
         // A row that is too long to be copied is so only if an older copy has to give way.
@@ -128,7 +128,7 @@ proptest! {
 
 #[test]
 fn the_copies_of_all_databases_stay_within_their_bound() {
-    let budget = Budget::new(60_000, 0);
+    let budget = Budget::new(60_000, 0, 0);
     let mut databases = [(); 2].map(|()| Rows::new(Arc::clone(&budget)));
     let family = FamilyId(1);
     for n in 0..5_000u32 {
@@ -148,7 +148,7 @@ fn the_copies_of_all_databases_stay_within_their_bound() {
 /// A table that is read at random and fits is found in memory, however it came there.
 #[test]
 fn rows_that_are_written_are_kept_while_there_is_room_and_copies_are_found() {
-    let mut rows = Rows::new(Budget::new(100_000, 0));
+    let mut rows = Rows::new(Budget::new(100_000, 0, 0));
     let family = FamilyId(1);
     for n in 0..1_200u32 {
         write(&mut rows, family, &n.to_be_bytes(), Some(&[7; 20]), n + 1);
@@ -178,7 +178,7 @@ fn rows_that_are_written_are_kept_while_there_is_room_and_copies_are_found() {
 /// What is found in the oldest generation stays when that goes.
 #[test]
 fn rows_that_are_in_use_outlive_their_generation() {
-    let mut rows = Rows::new(Budget::new(60_000, 0));
+    let mut rows = Rows::new(Budget::new(60_000, 0, 0));
     let family = FamilyId(1);
     write(&mut rows, family, b"used", Some(b"1"), 1);
     for n in 0..20_000u32 {

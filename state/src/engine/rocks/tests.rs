@@ -104,8 +104,8 @@ fn lives(steps: Vec<Step>, rows: usize) {
             }
             Step::Fill(family, key, value) => {
                 let value = bytes(value);
-                engine.fill(&mut std::iter::once(Change::Put(families[family], &[key], &value))).unwrap();
-                engine.keep(families[family], true).unwrap();
+                engine.fill(families[family], &mut std::iter::once((&[key][..], Some(&value[..])))).unwrap();
+                engine.filled(families[family]).unwrap();
                 model[family].insert(vec![key], value);
             }
             Step::Get(family, key) => {

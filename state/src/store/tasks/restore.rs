@@ -7,6 +7,7 @@ use super::super::meta::{self, Times, engine_error};
 use super::super::segments::Segments;
 use super::commit::changes;
 use super::open::{forget, open_body};
+use super::rebuild::{Run, rebuild};
 use super::{Body, Database, MEMORY, Store, TaskStores};
 use crate::changelog::{push_headers, push_timestamped};
 use crate::commit::ChangelogMark;
@@ -35,7 +36,7 @@ impl TaskStores {
         };
         store.body = open_body(spec, database, Times::NONE)?;
         store.mark = None;
-        store.rebuilt = matches!(store.body, Body::KeyValue { .. }).then_some(0);
+        store.rebuilt = matches!(store.body, Body::KeyValue { .. }).then(Run::default);
         self.uncommitted = self.uncommitted.saturating_sub(held);
         self.failed = false;
         Ok(())
@@ -59,6 +60,7 @@ impl TaskStores {
         if self.is_versioned(store) {
             return self.restore_versions(store, records, mark);
         }
+        let rebuilt = self.stores.iter().filter(|store| store.rebuilt.is_some()).count();
         let store = &mut self.stores[store.0 as usize];
         let database = &mut self.databases[store.engine];
         if let Body::Buffer(buffer) = &mut store.body {
@@ -66,13 +68,11 @@ impl TaskStores {
             write_mark(store, database, mark)?;
             return Ok(count);
         }
-        let (mut batch, count) = collect(store, records);
-        if let (Some(since_mark), Body::KeyValue { .. }) = (store.rebuilt, &store.body) {
-            if rebuild(store, database, batch, count, since_mark)? {
-                write_mark(store, database, mark)?;
-            }
-            return Ok(count);
+        if let Some(run) = store.rebuilt.take() {
+            let enough = database.engine.fill_size() / rebuilt.max(1);
+            return rebuild(store, database, run, records, enough, mark);
         }
+        let (mut batch, count) = collect(store, records);
         let times = batch.expire(store);
         let families = batch.families(store, &mut *database.engine)?;
         let mark_key = meta::mark_key(&store.name);
@@ -129,34 +129,7 @@ impl TaskStores {
     }
 }
 
-/// How much of a store that is rebuilt is lost in a crash, at most.
-const KEEP: usize = 64 << 20;
-
-/// Writes a batch of `count` records into a store that is rebuilt from nothing; a batch without any ends that. Answers
-/// whether everything is safe by now, so that the mark may follow: written any earlier, it could survive a crash that the
-/// records do not.
-fn rebuild(
-    store: &mut Store,
-    database: &mut Database,
-    mut batch: Batch,
-    count: usize,
-    since_mark: usize,
-) -> Result<bool, StateError> {
-    let Body::KeyValue { family, .. } = store.body else { return Ok(true) };
-    let layer = batch.layers.remove(&0).unwrap_or_default();
-    let since_mark = since_mark + layer.bytes();
-    let (full, enough) = (count == 0, since_mark >= KEEP);
-    if !layer.is_empty() {
-        database.engine.fill(&mut changes(family, &layer)).map_err(|source| store.error(source))?;
-    }
-    if full || enough {
-        database.engine.keep(family, full).map_err(|source| store.error(source))?;
-    }
-    store.rebuilt = (!full).then_some(if enough { 0 } else { since_mark });
-    Ok(full || enough)
-}
-
-fn write_mark(store: &mut Store, database: &mut Database, mark: ChangelogMark) -> Result<(), StateError> {
+pub(super) fn write_mark(store: &mut Store, database: &mut Database, mark: ChangelogMark) -> Result<(), StateError> {
     let (key, value) = (meta::mark_key(&store.name), meta::encode_mark(&mark));
     let note = Change::Put(database.meta, &key, &value);
     database.engine.write(&mut std::iter::once(note)).map_err(|source| store.error(source))?;
@@ -172,6 +145,20 @@ struct Batch {
     sequence: u32,
 }
 
+/// A record's value as the store keeps it, in `value` if it has to be put together.
+pub(super) fn stored<'v>(store: &Store, record: &RawRecord<'v>, value: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+    let bytes = record.value?;
+    if !store.timestamped {
+        return Some(bytes);
+    }
+    value.clear();
+    if store.headers {
+        push_headers(value, record.headers);
+    }
+    push_timestamped(value, record.timestamp, bytes);
+    Some(value)
+}
+
 fn collect(store: &Store, records: &mut dyn Iterator<Item = RawRecord<'_>>) -> (Batch, usize) {
     let mut batch = Batch { observed: i64::MIN, ..Batch::default() };
     let mut value = Vec::new();
@@ -180,17 +167,7 @@ fn collect(store: &Store, records: &mut dyn Iterator<Item = RawRecord<'_>>) -> (
         count += 1;
         // A source topic that serves as changelog may hold records without a key: the table skips them, so do we.
         let Some(key) = record.key else { continue };
-        let stored = match record.value {
-            Some(bytes) if store.timestamped => {
-                value.clear();
-                if store.headers {
-                    push_headers(&mut value, record.headers);
-                }
-                push_timestamped(&mut value, record.timestamp, bytes);
-                Some(&value[..])
-            }
-            bytes => bytes,
-        };
+        let stored = stored(store, &record, &mut value);
         let Body::Window(segments) = &store.body else {
             batch.layers.entry(0).or_default().put(key, stored);
             continue;
