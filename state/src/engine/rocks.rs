@@ -5,10 +5,12 @@
 //!               --open--> RocksEngine (task 0_1) ┴ one block cache, one write-buffer budget, one budget of rows
 //! ```
 
+mod base;
 mod block;
 mod database;
 mod families;
 mod fill;
+mod inner;
 mod journal;
 mod places;
 mod rows;
@@ -25,7 +27,8 @@ use std::sync::Arc;
 
 use rocksdb::{ColumnFamilyDescriptor, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind};
 
-use self::database::{Db, Open, RocksEngine};
+use self::base::{Db, Open};
+use self::database::RocksEngine;
 pub(super) use self::rows::Budget;
 use super::exit;
 pub use super::rocks_options::RocksSettings;

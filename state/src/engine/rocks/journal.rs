@@ -22,6 +22,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::block::{Block, Entries, Entry, HEADER, block_length, entry, entry_length, next_block};
 use super::places::Places;
+use super::rows::Key;
 use crate::engine::FamilyId;
 use crate::uncommitted::key_hash;
 
@@ -163,25 +164,23 @@ impl Journal {
 
     /// Notes the place of a row that was appended. `known` is what is known of the place of the row before it of its key: that
     /// there is none (0), or where it is.
-    pub(super) fn note(&mut self, family: FamilyId, hash: u32, key: &[u8], place: u32, known: Option<u32>) {
+    pub(super) fn note(&mut self, key: Key<'_>, place: u32, known: Option<u32>) {
         let before = match known {
             // A row that cannot be read is left where it is: the newer one is found before it.
-            None => self.locate(family, hash, key, &mut Vec::new()).ok().flatten().map_or(0, |(place, _)| place),
+            None => self.locate(key, &mut Vec::new()).ok().flatten().map_or(0, |(place, _)| place),
             Some(place) => place,
         };
-        let places = self.places.entry(family).or_default();
+        let places = self.places.entry(key.family).or_default();
         match before {
-            0 => places.add(hash, place),
-            before => places.replace(hash, before, place),
+            0 => places.add(key.hash, place),
+            before => places.replace(key.hash, before, place),
         }
     }
 
     /// The place of the newest row of a key, and where its value is in `row`, or that it is a delete.
     pub(super) fn locate(
         &self,
-        family: FamilyId,
-        hash: u32,
-        key: &[u8],
+        Key { family, hash, key }: Key<'_>,
         row: &mut Vec<u8>,
     ) -> std::io::Result<Option<(u32, Option<Range<usize>>)>> {
         let Some(places) = self.places.get(&family) else { return Ok(None) };

@@ -35,7 +35,7 @@ impl Places {
     /// The slots from where those of this hash may be on, up to the next empty one.
     fn run(&self, spread: u32) -> impl Iterator<Item = usize> {
         let count = self.slots.len();
-        let home = (u64::from(spread) * count as u64 >> 32) as usize;
+        let home = ((u64::from(spread) * count as u64) >> 32) as usize;
         (home..count).chain(0..home).take_while(|&index| self.slots[index].place != 0)
     }
 
@@ -67,7 +67,7 @@ impl Places {
 
     fn put(&mut self, slot: Slot) {
         let count = self.slots.len();
-        let mut index = (u64::from(slot.hash) * count as u64 >> 32) as usize;
+        let mut index = ((u64::from(slot.hash) * count as u64) >> 32) as usize;
         while self.slots[index].place != 0 {
             index = if index + 1 == count { 0 } else { index + 1 };
         }

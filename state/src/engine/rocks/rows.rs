@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::engine::FamilyId;
-use crate::uncommitted::Uncommitted;
+use crate::uncommitted::{Uncommitted, key_hash};
 
 /// A longer value is not copied: that costs as much as finding it.
 const LONGEST: usize = 2 << 10;
@@ -65,12 +65,12 @@ struct FamilyRows {
 
 impl FamilyRows {
     /// The newest copy of a row, and its generation.
-    fn copy(&self, hash: u32, key: &[u8]) -> Option<(usize, Option<&[u8]>)> {
+    fn copy(&self, Key { hash, key, .. }: Key<'_>) -> Option<(usize, Option<&[u8]>)> {
         self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.get_hashed(hash, key)?)))
     }
 
     /// The generation and the tag of the newest copy.
-    fn tag(&self, hash: u32, key: &[u8]) -> Option<(usize, u32)> {
+    fn tag(&self, Key { hash, key, .. }: Key<'_>) -> Option<(usize, u32)> {
         self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.tag(hash, key)?)))
     }
 }
@@ -123,6 +123,20 @@ pub(super) struct Rows {
     worth: Worth,
 }
 
+/// A key of a family, with its hash.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) family: FamilyId,
+    pub(super) hash: u32,
+    pub(super) key: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn new(family: FamilyId, key: &'a [u8]) -> Self {
+        Self { family, hash: key_hash(key), key }
+    }
+}
+
 /// A row in a journal or in RocksDB, and its place in the journal that is written to, or 0.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
@@ -160,17 +174,17 @@ impl Rows {
     }
 
     /// Appends the value of a row to `out` and answers whether there is one; `None` if there is no copy.
-    pub(super) fn get(&mut self, family: FamilyId, hash: u32, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
-        let rows = self.families.get(&family);
-        let found = rows.and_then(|rows| rows.copy(hash, key));
+    pub(super) fn get(&mut self, key: Key<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        let rows = self.families.get(&key.family);
+        let found = rows.and_then(|rows| rows.copy(key));
         self.worth.asked(found.is_some());
         let (age, value) = found?;
         let from = out.len();
         out.extend_from_slice(value.unwrap_or_default());
         let found = value.is_some();
         if self.goes_soon(age) {
-            let tag = self.families.get(&family).and_then(|rows| rows.copies[age].tag(hash, key)).unwrap_or_default();
-            self.copy(0, family, hash, key, Found { value: found.then_some(&out[from..]), place: tag });
+            let place = rows.and_then(|rows| rows.tag(key)).map_or(0, |(_, place)| place);
+            self.copy(0, key, Found { value: found.then_some(&out[from..]), place });
         }
         Some(found)
     }
@@ -180,7 +194,7 @@ impl Rows {
         age > 0 && self.copies[age + 1..].iter().all(|&bytes| bytes == 0) && self.total() > self.share() / 8 * 7
     }
 
-    fn copy(&mut self, age: usize, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) {
+    fn copy(&mut self, age: usize, Key { family, hash, key }: Key<'_>, row: Found<'_>) {
         let rows = &mut self.families.entry(family).or_default().copies[age];
         let before = rows.bytes();
         rows.put_tagged(hash, key, row.value, row.place);
@@ -192,29 +206,29 @@ impl Rows {
     }
 
     /// Copies a row that was found elsewhere.
-    pub(super) fn keep(&mut self, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) {
+    pub(super) fn keep(&mut self, key: Key<'_>, row: Found<'_>) {
         if !self.are_kept() || row.value.is_some_and(|value| value.len() > LONGEST) {
             return;
         }
         // What is in the journal is likely to be written again, and then its place has to be known.
         if row.place > 0 || self.worth.allows() {
-            self.copy(0, family, hash, key, row);
+            self.copy(0, key, row);
         }
     }
 
     /// Copies a row that is written, if copies are found often enough. What is known of the place of the row before it: that it
     /// has none (0), or where it is.
-    pub(super) fn write(&mut self, family: FamilyId, hash: u32, key: &[u8], row: Found<'_>) -> Option<u32> {
-        match self.families.get(&family).and_then(|rows| rows.tag(hash, key)) {
+    pub(super) fn write(&mut self, key: Key<'_>, row: Found<'_>) -> Option<u32> {
+        match self.families.get(&key.family).and_then(|rows| rows.tag(key)) {
             Some((age, place)) => {
                 let age = if self.goes_soon(age) { 0 } else { age };
-                self.copy(age, family, hash, key, row);
+                self.copy(age, key, row);
                 Some(place)
             }
             None => {
                 let long = row.value.is_some_and(|value| value.len() > LONGEST);
                 if self.are_kept() && !long && self.worth.allows() {
-                    self.copy(0, family, hash, key, row);
+                    self.copy(0, key, row);
                 }
                 None
             }

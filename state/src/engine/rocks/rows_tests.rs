@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::rows::{Budget, Found, Rows};
+use super::rows::{Budget, Found, Key, Rows};
 use crate::engine::FamilyId;
-use crate::uncommitted::key_hash;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -41,15 +40,15 @@ fn bytes(value: u8) -> Vec<u8> {
 }
 
 fn get(rows: &mut Rows, family: FamilyId, key: &[u8], out: &mut Vec<u8>) -> Option<bool> {
-    rows.get(family, key_hash(key), key, out)
+    rows.get(Key::new(family, key), out)
 }
 
 fn keep(rows: &mut Rows, family: FamilyId, key: &[u8], value: Option<&[u8]>, place: u32) {
-    rows.keep(family, key_hash(key), key, Found { value, place });
+    rows.keep(Key::new(family, key), Found { value, place });
 }
 
 fn write(rows: &mut Rows, family: FamilyId, key: &[u8], value: Option<&[u8]>, place: u32) -> Option<u32> {
-    rows.write(family, key_hash(key), key, Found { value, place })
+    rows.write(Key::new(family, key), Found { value, place })
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use rocksdb::{AsColumnFamilyRef, IteratorMode, ReadOptions};
 
-use super::database::Db;
+use super::base::Db;
 use crate::engine::{Direction, KeyRange, Scan};
 use crate::error::EngineError;
 

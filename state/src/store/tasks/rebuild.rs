@@ -25,6 +25,8 @@ pub(super) struct Run {
     rows: Vec<Row>,
     /// So many bytes all keys begin with.
     common: usize,
+    /// How many bytes the engine is given at once.
+    pub(super) enough: usize,
 }
 
 impl Run {
@@ -87,14 +89,12 @@ impl Run {
     }
 }
 
-/// Goes on with records, and answers how many there were; none end it. The engine is given `enough` bytes at once, and the mark
-/// follows.
+/// Goes on with records, and answers how many there were; none end it. The mark follows when the engine has been given the rows.
 pub(super) fn rebuild(
     store: &mut Store,
     database: &mut Database,
     mut run: Run,
     records: &mut dyn Iterator<Item = RawRecord<'_>>,
-    enough: usize,
     mark: ChangelogMark,
 ) -> Result<usize, StateError> {
     let Body::KeyValue { family, .. } = store.body else { return Ok(0) };
@@ -107,7 +107,7 @@ pub(super) fn rebuild(
         }
     }
     let full = count == 0;
-    if !full && run.bytes() < enough {
+    if !full && run.bytes() < run.enough {
         store.rebuilt = Some(run);
         return Ok(count);
     }

@@ -68,9 +68,9 @@ impl TaskStores {
             write_mark(store, database, mark)?;
             return Ok(count);
         }
-        if let Some(run) = store.rebuilt.take() {
-            let enough = database.engine.fill_size() / rebuilt.max(1);
-            return rebuild(store, database, run, records, enough, mark);
+        if let Some(mut run) = store.rebuilt.take() {
+            run.enough = database.engine.fill_size() / rebuilt.max(1);
+            return rebuild(store, database, run, records, mark);
         }
         let (mut batch, count) = collect(store, records);
         let times = batch.expire(store);
