@@ -74,7 +74,14 @@ fn live(seed: WorkerSeed, clock: &dyn Clock, parker: &Parker) -> Result<(), Work
         let now = now(clock);
         match worker.step(now)? {
             Step::Progress => {}
-            Step::WaitUntil(until) => parker.sleep_until(now.monotonic, until),
+            Step::WaitUntil(until) => {
+                let lull = until.map_or(worker.lull(), |until| worker.lull().min(until.since(now.monotonic)));
+                if !lull.is_zero() {
+                    // Whoever has something for the worker meanwhile wakes the parker, which does not sleep then.
+                    std::thread::park_timeout(lull);
+                }
+                parker.sleep_until(clock.monotonic(), until);
+            }
             Step::Stopped => return Ok(()),
         }
     }

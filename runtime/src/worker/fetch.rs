@@ -14,6 +14,9 @@ const STEP: usize = 8_000;
 /// Records that a task takes at least in its turn, however many tasks there are.
 const LEAST: usize = 250;
 
+/// A step that took fewer records is one of many that wait for what trickles in.
+const FEW: usize = 64;
+
 /// What ended a step early.
 enum Broken {
     Task(TaskId, TaskError),
@@ -23,7 +26,7 @@ enum Broken {
 impl Worker {
     /// Gives each running task its turn.
     pub(super) fn work(&mut self, now: Now) -> Result<bool, WorkerError> {
-        let mut progress = false;
+        let (mut progress, mut taken) = (false, 0);
         let mut broken: Option<Broken> = None;
         let limit = (STEP / self.running.len().max(1)).clamp(LEAST, TURN);
         let mut fetching = Fetching {
@@ -55,13 +58,14 @@ impl Worker {
                 if !running.task.send(&mut outbox)? {
                     return Ok(Ok(false));
                 }
-                let work = |task: &mut Task| Ok(task.punctuate(now)? | (task.process(now, limit)? > 0));
-                let done = match guarded(&mut running.task, work) {
+                let work = |task: &mut Task| Ok((task.punctuate(now)?, task.process(now, limit)?));
+                let (punctuated, processed) = match guarded(&mut running.task, work) {
                     Ok(done) => done,
                     Err(error) => return Ok(Err(error)),
                 };
+                taken += processed;
                 running.task.send(&mut outbox)?;
-                Ok(Ok(done))
+                Ok(Ok(punctuated || processed > 0))
             };
             match turn() {
                 Ok(Ok(did)) => progress |= did,
@@ -71,6 +75,9 @@ impl Worker {
             if broken.is_some() {
                 break;
             }
+        }
+        if taken > 0 {
+            self.trickles = taken < FEW;
         }
         let missing = fetching.missing;
         if missing {

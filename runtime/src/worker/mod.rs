@@ -105,6 +105,9 @@ pub enum Step {
 /// How many tasks a worker restores at once; the others wait for their turn.
 const RESTORING: usize = 8;
 
+/// See [`Worker::lull`].
+const LONGEST_LULL: Duration = Duration::from_millis(2);
+
 /// How often a worker with tasks looks for what nobody wakes it for.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
@@ -152,6 +155,10 @@ pub struct Worker {
     mode: Mode,
     announced: Announced,
     last_purge: Monotonic,
+    /// When the last commit began.
+    last_commit: Option<Monotonic>,
+    /// Whether few records come at a time.
+    trickles: bool,
     /// Why the transaction that is being rolled back is.
     cause: Cause,
     /// About transactions that cannot be committed.
@@ -219,6 +226,8 @@ impl Worker {
             mode: Mode::Working,
             announced: Announced::default(),
             last_purge: Monotonic::default(),
+            last_commit: None,
+            trickles: false,
             seed,
         })
     }
@@ -376,7 +385,7 @@ impl Worker {
     }
 
     fn deadline(&self, now: Now) -> Option<Monotonic> {
-        let commit = self.transaction.open_since().map(|since| since.after(self.commit_after()));
+        let commit = self.transaction.open_since().map(|since| self.commit_at(since));
         let idle = self.running.values().filter_map(|running| running.task.idle_deadline());
         let idle = idle.filter(|at| *at > now.monotonic);
         let restore = self.restoring.iter().filter_map(Restoring::deadline);
@@ -399,5 +408,22 @@ impl Worker {
 
     fn commit_after(&self) -> Duration {
         self.seed.settings.commit_interval.min(self.seed.settings.longest_transaction)
+    }
+
+    /// When a transaction that has been open since then is to be committed: an interval after the commit before it began, so that
+    /// short commits are as far apart as was asked for; but not much earlier than an interval after its own beginning, or long
+    /// commits would leave little time for work.
+    fn commit_at(&self, since: Monotonic) -> Monotonic {
+        let interval = self.commit_after();
+        let latest = since.after(interval);
+        self.last_commit.map_or(latest, |began| began.after(interval).max(since.after(interval / 20 * 19)).min(latest))
+    }
+
+    /// How long what arrives now may wait though there is nothing else to do: nobody sees anything of a transaction before it is
+    /// committed, and to wake up for each of a few records costs more than to process them.
+    pub(crate) fn lull(&self) -> Duration {
+        let waits = self.trickles && self.mode == Mode::Working && self.restoring.is_empty();
+        let open = self.transaction.transactional() && self.transaction.open_since().is_some();
+        if waits && open { (self.commit_after() / 50).min(LONGEST_LULL) } else { Duration::ZERO }
     }
 }

@@ -138,6 +138,7 @@ impl Worker {
         }
         match self.hand_over(now) {
             Ok(Ok(true)) => {
+                self.last_commit = Some(now.monotonic);
                 self.commit()?;
                 Ok(true)
             }
@@ -158,7 +159,7 @@ impl Worker {
         let uncommitted: usize =
             self.running.values().map(|running| running.task.context().state.stores.uncommitted_bytes()).sum();
         let asked = self.running.values().any(|running| running.task.commit_requested());
-        asked || now.monotonic.since(since) >= self.commit_after() || uncommitted > self.seed.settings.uncommitted_bytes
+        asked || now.monotonic >= self.commit_at(since) || uncommitted > self.seed.settings.uncommitted_bytes
     }
 
     /// Flushes the caches and hands everything to the producer; `false` if its queue is full.
