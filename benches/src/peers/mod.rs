@@ -18,9 +18,9 @@ mod targets;
 use anyhow::Result;
 use clap::Parser as _;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Spec};
 use crate::child::{self, Starter};
-use crate::order::Side;
+use crate::order::{Side, Workload};
 use options::{Options, Section};
 use results::{Key, Results};
 
@@ -33,6 +33,7 @@ pub fn main() -> Result<()> {
     let Some(bootstrap) = options.entry.begin(child::obey)? else { return Ok(()) };
     let mut bench = Bench::new(bootstrap, Starter { jars: options.jars.clone(), wrap: None })?;
     let mut results = Results::default();
+    warm_up(&options, &mut bench)?;
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         for section in &options.sections {
@@ -47,6 +48,14 @@ pub fn main() -> Result<()> {
         }
     }
     report::print(&options, &results)
+}
+
+/// A broker that has just been started is slow at first, and whoever had the first turn would pay for it.
+fn warm_up(options: &Options, bench: &mut Bench) -> Result<()> {
+    for workload in [Workload::Passthrough, Workload::Count] {
+        bench.run(&Spec::new(workload, options.records), Side::Raw)?;
+    }
+    Ok(())
 }
 
 /// The sides that take part, in an order that changes from round to round.
