@@ -8,7 +8,7 @@ use crate::Must as _;
 #[path = "../../state/src/engine/rocks/block.rs"]
 mod block;
 
-use block::{Block, Entries, Entry, next_block};
+use block::{Block, Entries, Entry, HEADER, block_length, entry, entry_length, next_block};
 
 #[derive(Arbitrary, Debug)]
 enum Part {
@@ -43,9 +43,15 @@ fn push(block: &mut Block, entry: &Entry<'_>) {
 fn changes(bytes: &[u8]) {
     let mut block = Block::default();
     block.begin();
-    for entry in Entries::of(bytes) {
-        push(&mut block, &entry);
+    let mut entries = Entries::of(bytes);
+    for (at, found) in entries.by_ref() {
+        // A row is also read by itself, from its place on.
+        let length = entry_length(&bytes[at..]).must("it has been read");
+        assert_eq!(entry(&bytes[at..at + length]), Some((found, length)));
+        assert_eq!(entry(&bytes[at..at + length - 1]), None);
+        push(&mut block, &entry(&bytes[at..]).must("it has been read").0);
     }
+    assert_eq!(entries.is_over(), block.len() - HEADER == bytes.len());
     let sealed = block.sealed().to_vec();
     assert!(bytes.starts_with(&sealed[8..]));
     assert_eq!(blocks(&sealed), [&sealed[8..]]);
@@ -71,6 +77,7 @@ fn written(parts: &[Part], cut: usize) {
         }
         assert_eq!(block.entries().count(), parts.len());
         let sealed = block.sealed();
+        assert_eq!(block_length(sealed), Some(sealed.len()));
         expected.push(sealed[8..].to_vec());
         file.extend_from_slice(sealed);
         ends.push(file.len());

@@ -77,3 +77,22 @@ fn decode(bytes: &[u8]) -> Option<Saved> {
     }
     Some(saved)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever a file holds, its checksum right or wrong.
+        #[test]
+        fn any_bytes_are_places_or_none(bytes in proptest::collection::vec(prop_oneof![Just(0), Just(1), any::<u8>()], 0..80)) {
+            let sum = crc32fast::hash(&bytes).to_le_bytes();
+            for saved in [decode(&bytes), decode(&[&sum[..], &bytes].concat())].into_iter().flatten() {
+                let keys: usize = saved.families.iter().map(|(_, places)| places.len()).sum();
+                prop_assert!(keys * 8 <= bytes.len());
+            }
+        }
+    }
+}
