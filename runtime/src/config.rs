@@ -52,8 +52,9 @@ pub(crate) const TO_SEND: usize = 60 << 20;
 pub struct MemoryLimits {
     /// Typed record caches of all stores together (`statestore.cache.max.bytes`). Zero turns caching off.
     pub record_cache: usize,
-    /// Rows as bytes, before RocksDB: those it has not been given yet and those that were looked up lately. Shared by all
-    /// tasks. With zero every commit is written to RocksDB at once.
+    /// Copies of rows that were written or looked up lately, and where the journals before RocksDB have the others: 8 to 15
+    /// bytes for each key. Shared by all tasks. With zero every commit is written to RocksDB at once. (The journals take up
+    /// to 512 MiB of the disk, those of all tasks together.)
     pub rows: usize,
     /// RocksDB's block cache, shared by all tasks; the write buffers are charged to it.
     pub block_cache: usize,

@@ -95,10 +95,17 @@ impl Uncommitted {
         self.find(hash, key).map(|index| self.value(&self.slots[index as usize]))
     }
 
-    /// The tag of a key whose hash is known.
+    /// The tag of a key whose hash is known, and where it is for [`Uncommitted::renew`].
     #[cfg(feature = "rocksdb")]
-    pub(crate) fn tag(&self, hash: u32, key: &[u8]) -> Option<u32> {
-        self.find(hash, key).map(|index| self.slots[index as usize].tag)
+    pub(crate) fn tag(&self, hash: u32, key: &[u8]) -> Option<(u32, u32)> {
+        self.find(hash, key).map(|index| (self.slots[index as usize].tag, index))
+    }
+
+    /// Sets or deletes a key that [`Uncommitted::tag`] has found.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn renew(&mut self, index: u32, value: Option<&[u8]>, tag: u32) {
+        self.slots[index as usize].tag = tag;
+        self.replace(index, value);
     }
 
     /// All tags are 0 from now on.

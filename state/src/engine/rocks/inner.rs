@@ -95,7 +95,7 @@ impl Seen {
             *self = Self { all: false, ..Self::new() };
         }
         let keys = self.keys.entry(family).or_default();
-        let known = keys.tag(hash, key).or(self.all.then_some(0));
+        let known = keys.tag(hash, key).map(|(tag, _)| tag).or(self.all.then_some(0));
         let before = keys.bytes();
         keys.put_tagged(hash, key, None, row.place);
         self.bytes += keys.bytes() - before;

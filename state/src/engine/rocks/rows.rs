@@ -69,9 +69,12 @@ impl FamilyRows {
         self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.get_hashed(hash, key)?)))
     }
 
-    /// The generation and the tag of the newest copy.
-    fn tag(&self, Key { hash, key, .. }: Key<'_>) -> Option<(usize, u32)> {
-        self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.tag(hash, key)?)))
+    /// The generation of the newest copy, its tag, and where it is.
+    fn tag(&self, Key { hash, key, .. }: Key<'_>) -> Option<(usize, u32, u32)> {
+        self.copies.iter().enumerate().find_map(|(age, rows)| {
+            let (tag, index) = rows.tag(hash, key)?;
+            Some((age, tag, index))
+        })
     }
 }
 
@@ -183,8 +186,8 @@ impl Rows {
         out.extend_from_slice(value.unwrap_or_default());
         let found = value.is_some();
         if self.goes_soon(age) {
-            let place = rows.and_then(|rows| rows.tag(key)).map_or(0, |(_, place)| place);
-            self.copy(0, key, Found { value: found.then_some(&out[from..]), place });
+            let place = rows.and_then(|rows| rows.tag(key)).map_or(0, |(_, place, _)| place);
+            self.copy(key, Found { value: found.then_some(&out[from..]), place });
         }
         Some(found)
     }
@@ -194,15 +197,24 @@ impl Rows {
         age > 0 && self.copies[age + 1..].iter().all(|&bytes| bytes == 0) && self.total() > self.share() / 8 * 7
     }
 
-    fn copy(&mut self, age: usize, Key { family, hash, key }: Key<'_>, row: Found<'_>) {
-        let rows = &mut self.families.entry(family).or_default().copies[age];
+    /// Copies a row to the youngest.
+    fn copy(&mut self, Key { family, hash, key }: Key<'_>, row: Found<'_>) {
+        let rows = &mut self.families.entry(family).or_default().copies[0];
         let before = rows.bytes();
         rows.put_tagged(hash, key, row.value, row.place);
-        self.copies[age] += rows.bytes() - before;
-        if self.copies[0] > self.part() {
-            self.turn();
+        let more = rows.bytes() - before;
+        self.grown(0, more);
+    }
+
+    /// The copies of a generation take so many bytes more.
+    fn grown(&mut self, age: usize, bytes: usize) {
+        if bytes > 0 {
+            self.copies[age] += bytes;
+            if self.copies[0] > self.part() {
+                self.turn();
+            }
+            self.age();
         }
-        self.age();
     }
 
     /// Copies a row that was found elsewhere.
@@ -212,27 +224,30 @@ impl Rows {
         }
         // What is in the journal is likely to be written again, and then its place has to be known.
         if row.place > 0 || self.worth.allows() {
-            self.copy(0, key, row);
+            self.copy(key, row);
         }
     }
 
     /// Copies a row that is written, if copies are found often enough. What is known of the place of the row before it: that it
     /// has none (0), or where it is.
     pub(super) fn write(&mut self, key: Key<'_>, row: Found<'_>) -> Option<u32> {
-        match self.families.get(&key.family).and_then(|rows| rows.tag(key)) {
-            Some((age, place)) => {
-                let age = if self.goes_soon(age) { 0 } else { age };
-                self.copy(age, key, row);
-                Some(place)
+        let Some((age, place, index)) = self.families.get(&key.family).and_then(|rows| rows.tag(key)) else {
+            let long = row.value.is_some_and(|value| value.len() > LONGEST);
+            if self.are_kept() && !long && self.worth.allows() {
+                self.copy(key, row);
             }
-            None => {
-                let long = row.value.is_some_and(|value| value.len() > LONGEST);
-                if self.are_kept() && !long && self.worth.allows() {
-                    self.copy(0, key, row);
-                }
-                None
-            }
+            return None;
+        };
+        if self.goes_soon(age) {
+            self.copy(key, row);
+        } else if let Some(rows) = self.families.get_mut(&key.family) {
+            let rows = &mut rows.copies[age];
+            let before = rows.bytes();
+            rows.renew(index, row.value, row.place);
+            let more = rows.bytes() - before;
+            self.grown(age, more);
         }
+        Some(place)
     }
 
     /// Another journal is written to from now on: it has none of the rows.
