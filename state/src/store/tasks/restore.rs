@@ -17,6 +17,9 @@ use crate::key_order::split_window_key;
 use crate::model::RawRecord;
 use crate::uncommitted::Uncommitted;
 
+/// So few records are written as a commit's are.
+const FEW: usize = 1_000;
+
 impl TaskStores {
     /// Drops a store's content and its mark: it is to be rebuilt.
     ///
@@ -82,7 +85,11 @@ impl TaskStores {
         let notes = std::iter::once(Change::Put(database.meta, &mark_key, &mark_value))
             .chain(times_value.iter().map(|value| Change::Put(database.meta, &times_key, value)));
         let data = families.iter().flat_map(|(family, layer)| changes(*family, layer));
-        database.engine.load(&mut data.chain(notes)).map_err(|source| store.error(source))?;
+        let mut changes = data.chain(notes);
+        // The tail of a store that is there is short, or just a mark: to hand over the journals for it would take longer.
+        let tail = count < FEW || matches!(store.body, Body::KeyValue { .. });
+        let written = if tail { database.engine.write(&mut changes) } else { database.engine.load(&mut changes) };
+        written.map_err(|source| store.error(source))?;
         store.mark = Some(mark);
         if let (Body::Window(segments), Some(times)) = (&mut store.body, times) {
             segments.committed_times = times;
