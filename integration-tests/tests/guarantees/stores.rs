@@ -8,6 +8,7 @@ use std::time::Duration;
 use millstream::broker::embedded::EmbeddedBroker;
 use millstream::broker::{Isolation, OutRecord};
 use millstream::clock::SystemClock;
+use millstream::config::MemoryLimits;
 use millstream::operators::dsl::{Materialized, StreamsBuilder};
 use millstream::operators::topology::Topology;
 use millstream::state::engine::Fault;
@@ -86,10 +87,11 @@ fn counts(broker: &EmbeddedBroker) -> BTreeMap<Vec<u8>, i64> {
 }
 
 /// Runs until each key has this count, and stops cleanly.
-fn run_until_each_is(broker: &EmbeddedBroker, directory: &Path, count: i64) {
+fn run_until_each_is(broker: &EmbeddedBroker, directory: &Path, rows: usize, count: i64) {
     let config = StreamsConfig::new("app", "embedded")
         .workers(1)
         .commit_interval(Duration::from_millis(100))
+        .memory(MemoryLimits { rows, ..MemoryLimits::default() })
         .state_dir(directory);
     let mut streams = Streams::on(Arc::new(broker.clone()), counting(), config).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -112,44 +114,53 @@ fn run_until_each_is(broker: &EmbeddedBroker, directory: &Path, count: i64) {
     assert!(counts.len() == KEYS && counts.values().all(|n| *n == count), "{:?}", counts.iter().next());
 }
 
-fn tables(task: &Path) -> Vec<std::path::PathBuf> {
+/// The files of a task whose names say so.
+fn files(task: &Path, are: impl Fn(&str) -> bool) -> Vec<std::path::PathBuf> {
     let files = std::fs::read_dir(task).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).collect()
+    files.filter(|path| are(&path.file_name().unwrap().to_string_lossy())).collect()
 }
 
-/// A count that was read from a damaged block, or lost with it, would go on from a wrong number.
-fn damaged(damage: impl Fn(&mut Vec<u8>)) {
+/// A count that was read from a damaged file, or lost with it, would go on from a wrong number. With memory for rows they are in
+/// the journal, without they are in RocksDB's tables.
+fn damaged(rows: usize, damage: impl Fn(&mut Vec<u8>)) {
     let broker = EmbeddedBroker::new(Arc::new(SystemClock::default()));
     create(&broker, "in", 1);
     create(&broker, "out", 1);
     let directory = tempfile::tempdir().unwrap();
     for count in 1..=3 {
         produce_each_key_once(&broker);
-        run_until_each_is(&broker, directory.path(), count);
+        run_until_each_is(&broker, directory.path(), rows, count);
         if count == 2 {
-            let tables = tables(&directory.path().join("app/tasks/0_0"));
-            assert!(!tables.is_empty());
-            for table in tables {
-                let mut bytes = std::fs::read(&table).unwrap();
+            let is = |name: &str| if rows > 0 { name.starts_with("journal-") } else { name.ends_with(".sst") };
+            let files = files(&directory.path().join("app/tasks/0_0"), is);
+            assert!(!files.is_empty());
+            for file in files {
+                let mut bytes = std::fs::read(&file).unwrap();
                 damage(&mut bytes);
-                std::fs::write(&table, bytes).unwrap();
+                std::fs::write(&file, bytes).unwrap();
             }
         }
     }
 }
 
+const ROWS: [usize; 2] = [0, 1 << 20];
+
 #[test]
 fn a_damaged_block_is_found_by_its_checksum_while_records_are_processed_and_the_store_made_anew() {
-    // Somewhere in the first block of data, which is read when its keys are looked up.
-    damaged(|bytes| bytes[40] ^= 0x10);
+    // Somewhere in the first block of data, which is read when its keys are looked up; and in each row of a journal.
+    damaged(0, |bytes| bytes[40] ^= 0x10);
+    damaged(1 << 20, |bytes| {
+        let keys = bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"key ").map(|(at, _)| at);
+        keys.collect::<Vec<_>>().into_iter().for_each(|at| bytes[at + 8] ^= 0x10);
+    });
 }
 
 #[test]
-fn damage_all_over_the_tables_is_found_and_the_store_made_anew() {
-    damaged(|bytes| bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0xff));
+fn damage_all_over_the_files_is_found_and_the_store_made_anew() {
+    ROWS.iter().for_each(|&rows| damaged(rows, |bytes| bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0xff)));
 }
 
 #[test]
-fn a_table_that_was_cut_off_is_found_and_the_store_made_anew() {
-    damaged(|bytes| bytes.truncate(bytes.len() / 2));
+fn a_file_that_was_cut_off_is_found_and_the_store_made_anew() {
+    ROWS.iter().for_each(|&rows| damaged(rows, |bytes| bytes.truncate(bytes.len() / 2)));
 }
