@@ -107,8 +107,9 @@ pub(super) fn rebuild(
         }
     }
     let full = count == 0;
+    // It stays with the store until the engine has it: whoever tries again after an error must not lose what came before.
+    let run = store.rebuilt.insert(run);
     if !full && run.bytes() < run.enough {
-        store.rebuilt = Some(run);
         return Ok(count);
     }
     if !run.rows.is_empty() {
@@ -118,8 +119,8 @@ pub(super) fn rebuild(
     }
     if full {
         database.engine.filled(family).map_err(|source| meta::engine_error(&store.name, source))?;
+        store.rebuilt = None;
     }
-    store.rebuilt = (!full).then_some(run);
     write_mark(store, database, mark)?;
     Ok(count)
 }
