@@ -140,21 +140,8 @@ impl Base {
     fn hand(&self, inner: &mut Inner, sealed: &mut Sealed, bytes: usize) -> Result<(), EngineError> {
         let (Inner { families, batch_bytes, .. }, Sealed { journal, handing }) = (inner, sealed);
         let rows = handing.rows(journal, bytes, |name| families.find(name));
-        let mut rows = rows.map_err(self.journal("reading the journal"))?;
-        // In order, as neighbours in a memtable are in the processor's caches; stable, as the last row of a key counts.
-        rows.sort_by(|a, b| (a.family, a.key).cmp(&(b.family, b.key)));
-        let mut batch = WriteBatch::with_capacity_bytes(*batch_bytes);
-        for rows in rows.chunk_by(|a, b| a.family == b.family) {
-            let Some(first) = rows.first() else { continue };
-            self.make(families, first.family)?;
-            let family = self.made(families, first.family)?;
-            for row in rows {
-                match row.value {
-                    Some(value) => batch.put_cf(&family, row.key, value),
-                    None => batch.delete_cf(&family, row.key),
-                }
-            }
-        }
+        let rows = rows.map_err(self.journal("reading the journal"))?;
+        let (mut batch, _) = self.batch(families, rows, *batch_bytes)?;
         if handing.is_over(journal) {
             batch.put(JOURNAL_KEY, (journal.number() + 1).to_be_bytes());
         }
@@ -177,25 +164,27 @@ impl Base {
         changes: &mut dyn Iterator<Item = Change<'_>>,
     ) -> Result<(), EngineError> {
         self.hand_over(inner)?;
-        let batch = self.batch(inner, changes)?;
+        let (batch, written) = self.batch(&mut inner.families, changes.collect(), inner.batch_bytes)?;
+        written.into_iter().for_each(|id| inner.rows.forget(id));
         self.write_batch(batch, &mut inner.batch_bytes)
     }
 
-    /// Changes for RocksDB in the order of their keys. RocksDB has to have all earlier ones; copies of the families' rows go.
+    /// Changes for RocksDB in the order of their keys, as neighbours in a memtable are in the processor's caches; and the families
+    /// that they are of, which RocksDB has from now on.
     fn batch(
         &self,
-        inner: &mut Inner,
-        changes: &mut dyn Iterator<Item = Change<'_>>,
-    ) -> Result<WriteBatch, EngineError> {
-        let mut changes: Vec<Change<'_>> = changes.collect();
+        families: &mut Families,
+        mut changes: Vec<Change<'_>>,
+        bytes: usize,
+    ) -> Result<(WriteBatch, Vec<FamilyId>), EngineError> {
         // Stable: the last change of a row counts.
         changes.sort_by(|a, b| place(a).cmp(&place(b)));
-        let mut batch = WriteBatch::with_capacity_bytes(inner.batch_bytes);
+        let (mut batch, mut written) = (WriteBatch::with_capacity_bytes(bytes), Vec::new());
         for changes in changes.chunk_by(|a, b| place(a).0 == place(b).0) {
             let Some((id, _)) = changes.first().map(place) else { continue };
-            self.make(&mut inner.families, id)?;
-            inner.rows.forget(id);
-            let family = self.made(&inner.families, id)?;
+            self.make(families, id)?;
+            written.push(id);
+            let family = self.made(families, id)?;
             for change in changes {
                 match *change {
                     Change::Put(_, key, value) => batch.put_cf(&family, key, value),
@@ -203,7 +192,7 @@ impl Base {
                 }
             }
         }
-        Ok(batch)
+        Ok((batch, written))
     }
 }
 

@@ -23,7 +23,7 @@ use rustc_hash::FxBuildHasher;
 use super::block::{Block, Entries, Entry, HEADER, block_length, entry, entry_length, next_block};
 use super::places::Places;
 use super::rows::Key;
-use crate::engine::FamilyId;
+use crate::engine::{Change, FamilyId};
 use crate::uncommitted::key_hash;
 
 pub(super) const PREFIX: &str = "journal-";
@@ -270,13 +270,6 @@ pub(super) struct Handing {
     piece: Vec<u8>,
 }
 
-/// The newest row of a key.
-pub(super) struct Row<'a> {
-    pub(super) family: FamilyId,
-    pub(super) key: &'a [u8],
-    pub(super) value: Option<&'a [u8]>,
-}
-
 impl Handing {
     pub(super) fn is_over(&self, journal: &Journal) -> bool {
         self.at.place >= journal.bytes
@@ -297,7 +290,7 @@ impl Handing {
         journal: &Journal,
         bytes: usize,
         find: impl Fn(&str) -> Option<FamilyId>,
-    ) -> std::io::Result<Vec<Row<'h>>> {
+    ) -> std::io::Result<Vec<Change<'h>>> {
         let Self { at, piece } = self;
         let left = (journal.bytes - at.place) as usize;
         let mut want = bytes.min(left);
@@ -318,19 +311,16 @@ impl Handing {
                 continue;
             }
             let (change, length) = entry(rest).ok_or_else(|| damaged(at.place))?;
-            let row = match change {
-                Entry::Family(name) => {
-                    at.family = find(name);
-                    None
-                }
-                Entry::Dropped => None,
-                Entry::Put(key, value) => Some((key, Some(value))),
-                Entry::Delete(key) => Some((key, None)),
+            let newest = |family: FamilyId, key: &[u8]| {
+                journal.places.get(&family).is_some_and(|places| places.has(key_hash(key), at.place as u32))
             };
-            if let (Some(family), Some((key, value))) = (at.family, row)
-                && journal.places.get(&family).is_some_and(|places| places.has(key_hash(key), at.place as u32))
-            {
-                rows.push(Row { family, key, value });
+            match (change, at.family) {
+                (Entry::Family(name), _) => at.family = find(name),
+                (Entry::Put(key, value), Some(family)) if newest(family, key) => {
+                    rows.push(Change::Put(family, key, value));
+                }
+                (Entry::Delete(key), Some(family)) if newest(family, key) => rows.push(Change::Delete(family, key)),
+                (Entry::Put(..) | Entry::Delete(_) | Entry::Dropped, _) => {}
             }
             at.place += length as u64;
             rest = &rest[length..];
