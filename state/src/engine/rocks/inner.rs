@@ -194,6 +194,7 @@ impl Inner {
         for family in apply(entries, first, families, active, |key, row| rows.write(key, row)) {
             self.forget(family);
         }
+        self.rows.forget_looked_up();
         self.make_room();
     }
 

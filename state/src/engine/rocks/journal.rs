@@ -11,10 +11,10 @@
 //! The batch with the last rows of a journal sets the number of the next one in the meta family (`@journal`): earlier ones are not
 //! read any more.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
@@ -47,6 +47,16 @@ pub(super) fn path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{PREFIX}{number}"))
 }
 
+/// Opens a file, and asks that the time of each read is not noted: there are many. Linux does that for a file's owner.
+fn open(options: &OpenOptions, path: &Path) -> std::io::Result<File> {
+    #[cfg(target_os = "linux")]
+    match options.clone().custom_flags(libc::O_NOATIME).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        file => return file,
+    }
+    options.open(path)
+}
+
 fn damaged(at: u64) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, format!("the row at {at} is damaged"))
 }
@@ -61,7 +71,7 @@ impl Journal {
     /// The journal with this number, if there is one. It has to be [read](Journal::read) or its places are to be
     /// [taken over](Journal::take_over) next.
     pub(super) fn open(directory: &Path, number: u64) -> std::io::Result<Option<Self>> {
-        match File::options().read(true).write(true).open(path(directory, number)) {
+        match open(File::options().read(true).write(true), &path(directory, number)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             file => Ok(Some(Self { file: Some(file?), ..Self::new(directory, number) })),
         }
@@ -150,7 +160,7 @@ impl Journal {
             none => {
                 let options = &mut File::options();
                 options.create(true).truncate(true).read(true).write(true);
-                none.insert(options.open(path(&self.directory, self.number))?)
+                none.insert(open(options, &path(&self.directory, self.number))?)
             }
         };
         if let Err(error) = file.write_all(bytes) {

@@ -8,7 +8,8 @@
 //! Each is newer than the next one, so that a row counts where it is found first. A row that is in use is found by one hash
 //! instead of a read of a file, or a search through a memtable, its filter and files.
 //!
-//! A copy knows where the journal that is written to has its row, so that a newer row can take its place there without a look.
+//! Where the journal that is written to has a row is known of its copy, and of a row that was looked up there lately: a newer row
+//! can take its place without a look.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,16 +58,28 @@ impl Budget {
     }
 }
 
+/// Of a database's memory, the part that keys may take whose rows were looked up in the journal.
+const LOOKED_UP: usize = 8;
+
 #[derive(Default)]
 struct FamilyRows {
     /// By generation, the youngest first.
     copies: [Uncommitted; GENERATIONS],
+    /// Keys whose rows were looked up in the journal that is written to since the last write: their tags are the places.
+    looked_up: Uncommitted,
 }
 
 impl FamilyRows {
     /// The newest copy of a row, and its generation.
     fn copy(&self, Key { hash, key, .. }: Key<'_>) -> Option<(usize, Option<&[u8]>)> {
         self.copies.iter().enumerate().find_map(|(age, rows)| Some((age, rows.get_hashed(hash, key)?)))
+    }
+
+    /// The place of a row that was looked up; from now on this is its place.
+    fn place_looked_up(&mut self, Key { hash, key, .. }: Key<'_>, now: u32) -> Option<u32> {
+        let (place, index) = self.looked_up.tag(hash, key)?;
+        self.looked_up.renew(index, None, now);
+        Some(place)
     }
 
     /// The generation of the newest copy, its tag, and where it is.
@@ -78,40 +91,48 @@ impl FamilyRows {
     }
 }
 
-/// Whether copies are worth their making: judged by how many look-ups found one.
+/// Whether copies are worth their making: judged by how many look-ups and writes found one.
 #[derive(Default)]
 struct Worth {
     asked: u32,
     found: u32,
-    /// Only one row in [`SAMPLE`] is copied, to notice when that changes.
+    /// They are not. Only keys with one hash in [`SAMPLE`] are copied and judged, in as small a part of the memory: what they find,
+    /// all keys would find in all of it.
     low: bool,
-    skipped: u32,
+    /// So many are not judged: copies have only begun to be made.
+    ahead: u32,
 }
 
 /// See [`Worth::low`].
 const SAMPLE: u32 = 16;
-/// After so many look-ups copies are judged.
+/// After so many look-ups and writes copies are judged.
 const JUDGED: u32 = 4096;
-/// One look-up in so many has to find a copy.
+/// One in so many has to find a copy.
 const RARE: u32 = 3;
+/// See [`Worth::ahead`].
+const AHEAD: u32 = 32 * JUDGED;
 
 impl Worth {
-    fn asked(&mut self, found: bool) {
-        self.asked += 1;
-        self.found += u32::from(found);
-        if self.asked == JUDGED {
-            let found = if self.low { self.found * SAMPLE } else { self.found };
-            *self = Self { low: found < JUDGED / RARE, ..Self::default() };
-        }
+    /// Whether a key with this hash may have a copy.
+    fn covers(&self, hash: u32) -> bool {
+        !self.low || hash.wrapping_mul(0x9e37_79b1) <= u32::MAX / SAMPLE
     }
 
-    fn allows(&mut self) -> bool {
-        self.skipped += 1;
-        if self.low && self.skipped < SAMPLE {
+    /// Answers whether copies have just turned out not to be worth it.
+    fn asked(&mut self, found: bool) -> bool {
+        if self.ahead > 0 {
+            self.ahead -= 1;
             return false;
         }
-        self.skipped = 0;
-        true
+        self.asked += 1;
+        self.found += u32::from(found);
+        if self.asked < if self.low { JUDGED / SAMPLE } else { JUDGED } {
+            return false;
+        }
+        let (was, low) = (self.low, self.found < self.asked / RARE);
+        let ahead = if was && !low { AHEAD } else { 0 };
+        *self = Self { low, ahead, ..Self::default() };
+        low && !was
     }
 }
 
@@ -123,6 +144,8 @@ pub(super) struct Rows {
     copies: [usize; GENERATIONS],
     /// What the places of the journals take of their memory.
     places: usize,
+    /// Bytes of the keys of all families that were looked up.
+    looked_up: usize,
     worth: Worth,
 }
 
@@ -151,7 +174,7 @@ impl Rows {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         budget.databases.fetch_add(1, Ordering::Relaxed);
         let worth = Worth::default();
-        Self { budget, families: HashMap::default(), copies: [0; GENERATIONS], places: 0, worth }
+        Self { budget, families: HashMap::default(), copies: [0; GENERATIONS], places: 0, looked_up: 0, worth }
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -167,21 +190,27 @@ impl Rows {
         self.budget.bytes / self.budget.databases()
     }
 
-    /// What a generation may take.
-    fn part(&self) -> usize {
-        self.share().saturating_sub(self.places) / GENERATIONS
+    /// What all copies may take.
+    fn room(&self) -> usize {
+        let room = self.share().saturating_sub(self.places + self.looked_up);
+        if self.worth.low { room.min(self.share() / SAMPLE as usize) } else { room }
     }
 
-    pub(super) fn total(&self) -> usize {
-        self.places + self.copies.iter().sum::<usize>()
+    /// What all copies take.
+    fn copied(&self) -> usize {
+        self.copies.iter().sum()
     }
 
     /// Appends the value of a row to `out` and answers whether there is one; `None` if there is no copy.
     pub(super) fn get(&mut self, key: Key<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        if !self.worth.covers(key.hash) {
+            return None;
+        }
         let rows = self.families.get(&key.family);
-        let found = rows.and_then(|rows| rows.copy(key));
-        self.worth.asked(found.is_some());
-        let (age, value) = found?;
+        let Some((age, value)) = rows.and_then(|rows| rows.copy(key)) else {
+            self.asked(false);
+            return None;
+        };
         let from = out.len();
         out.extend_from_slice(value.unwrap_or_default());
         let found = value.is_some();
@@ -189,12 +218,22 @@ impl Rows {
             let place = rows.and_then(|rows| rows.tag(key)).map_or(0, |(_, place, _)| place);
             self.copy(key, Found { value: found.then_some(&out[from..]), place });
         }
+        self.asked(true);
         Some(found)
+    }
+
+    /// A look-up or a write has found a copy, or not.
+    fn asked(&mut self, found: bool) {
+        if self.worth.asked(found) {
+            // From now on those of most keys are not renewed.
+            self.families.values_mut().for_each(|rows| rows.copies = Default::default());
+            self.copies = [0; GENERATIONS];
+        }
     }
 
     /// Whether this generation is the next to go.
     fn goes_soon(&self, age: usize) -> bool {
-        age > 0 && self.copies[age + 1..].iter().all(|&bytes| bytes == 0) && self.total() > self.share() / 8 * 7
+        age > 0 && self.copies[age + 1..].iter().all(|&bytes| bytes == 0) && self.copied() > self.room() / 8 * 7
     }
 
     /// Copies a row to the youngest.
@@ -210,49 +249,82 @@ impl Rows {
     fn grown(&mut self, age: usize, bytes: usize) {
         if bytes > 0 {
             self.copies[age] += bytes;
-            if self.copies[0] > self.part() {
+            if self.copies[0] > self.room() / GENERATIONS {
                 self.turn();
             }
             self.age();
         }
     }
 
-    /// Copies a row that was found elsewhere.
+    /// Copies a row that was found elsewhere, if copies are found often enough. What is in the journal is likely to be written
+    /// again, and then its place has to be known.
     pub(super) fn keep(&mut self, key: Key<'_>, row: Found<'_>) {
-        if !self.are_kept() || row.value.is_some_and(|value| value.len() > LONGEST) {
-            return;
+        if row.place > 0 && self.are_kept() {
+            self.looked_up(key, row.place);
         }
-        // What is in the journal is likely to be written again, and then its place has to be known.
-        if row.place > 0 || self.worth.allows() {
-            self.copy(key, row);
+        if self.worth.covers(key.hash) {
+            self.copy_short(key, row);
+        }
+    }
+
+    fn looked_up(&mut self, Key { family, hash, key }: Key<'_>, place: u32) {
+        let keys = &mut self.families.entry(family).or_default().looked_up;
+        let before = keys.bytes();
+        keys.put_tagged(hash, key, None, place);
+        self.looked_up += keys.bytes() - before;
+        if self.looked_up > self.share() / LOOKED_UP {
+            self.forget_looked_up();
+        }
+    }
+
+    /// The places of the keys that were looked up are not known any more: there was a write, or another journal is written to.
+    pub(super) fn forget_looked_up(&mut self) {
+        if self.looked_up > 0 {
+            self.families.values_mut().for_each(|rows| rows.looked_up.clear());
+            self.looked_up = 0;
         }
     }
 
     /// Copies a row that is written, if copies are found often enough. What is known of the place of the row before it: that it
     /// has none (0), or where it is.
     pub(super) fn write(&mut self, key: Key<'_>, row: Found<'_>) -> Option<u32> {
-        let Some((age, place, index)) = self.families.get(&key.family).and_then(|rows| rows.tag(key)) else {
-            let long = row.value.is_some_and(|value| value.len() > LONGEST);
-            if self.are_kept() && !long && self.worth.allows() {
-                self.copy(key, row);
-            }
-            return None;
-        };
-        if self.goes_soon(age) {
-            self.copy(key, row);
-        } else if let Some(rows) = self.families.get_mut(&key.family) {
-            let rows = &mut rows.copies[age];
-            let before = rows.bytes();
-            rows.renew(index, row.value, row.place);
-            let more = rows.bytes() - before;
-            self.grown(age, more);
+        let rows = self.families.get_mut(&key.family);
+        let looked_up = rows.and_then(|rows| rows.place_looked_up(key, row.place));
+        if !self.worth.covers(key.hash) {
+            return looked_up;
         }
-        Some(place)
+        let copy = self.families.get(&key.family).and_then(|rows| rows.tag(key));
+        match copy {
+            None => self.copy_short(key, row),
+            Some((age, ..)) if self.goes_soon(age) => self.copy(key, row),
+            Some((age, _, index)) => self.renew(key.family, age, index, row),
+        }
+        if looked_up.is_none() {
+            // A copy spares a look for its place as well as one for its value.
+            self.asked(copy.is_some());
+        }
+        copy.map(|(_, place, _)| place).or(looked_up)
+    }
+
+    fn copy_short(&mut self, key: Key<'_>, row: Found<'_>) {
+        if self.are_kept() && row.value.is_none_or(|value| value.len() <= LONGEST) {
+            self.copy(key, row);
+        }
+    }
+
+    fn renew(&mut self, family: FamilyId, age: usize, index: u32, row: Found<'_>) {
+        let Some(rows) = self.families.get_mut(&family) else { return };
+        let rows = &mut rows.copies[age];
+        let before = rows.bytes();
+        rows.renew(index, row.value, row.place);
+        let more = rows.bytes() - before;
+        self.grown(age, more);
     }
 
     /// Another journal is written to from now on: it has none of the rows.
     pub(super) fn displace(&mut self) {
         self.families.values_mut().flat_map(|rows| &mut rows.copies).for_each(Uncommitted::untag);
+        self.forget_looked_up();
     }
 
     /// The places of the journals take so many bytes.
@@ -274,7 +346,7 @@ impl Rows {
     }
 
     fn age(&mut self) {
-        while self.total() > self.share() {
+        while self.copied() > self.room() {
             let Some(oldest) = self.copies.iter().rposition(|&bytes| bytes > 0) else { return };
             self.copies[oldest] = 0;
             for FamilyRows { copies, .. } in self.families.values_mut() {
@@ -286,6 +358,7 @@ impl Rows {
     /// Forgets the rows of a family.
     pub(super) fn forget(&mut self, family: FamilyId) {
         let Some(rows) = self.families.remove(&family) else { return };
+        self.looked_up -= rows.looked_up.bytes();
         for (bytes, copies) in self.copies.iter_mut().zip(&rows.copies) {
             *bytes -= copies.bytes();
         }
@@ -294,10 +367,15 @@ impl Rows {
 
 #[cfg(test)]
 impl Rows {
-    /// How many bytes the copies take.
+    /// What it is said that all of it takes.
+    pub(super) fn total(&self) -> usize {
+        self.places + self.looked_up + self.copied()
+    }
+
+    /// How many bytes the copies and the keys that were looked up take.
     pub(super) fn bytes(&self) -> usize {
         let families = self.families.values();
-        families.flat_map(|rows| &rows.copies).map(Uncommitted::bytes).sum()
+        families.flat_map(|rows| rows.copies.iter().chain([&rows.looked_up])).map(Uncommitted::bytes).sum()
     }
 }
 
