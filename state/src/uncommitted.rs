@@ -212,3 +212,65 @@ impl Uncommitted {
         }
     }
 }
+
+#[cfg(all(test, feature = "rocksdb"))]
+mod tests {
+    use std::ops::Bound;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Many keys have the same.
+    fn few(key: &[u8]) -> u32 {
+        key.first().map_or(0, |first| u32::from(first % 7))
+    }
+
+    proptest! {
+        /// Few hashes for many keys; values grow, shrink, go and come back.
+        #[test]
+        fn changes_are_those_that_were_written_last(
+            steps in proptest::collection::vec((0..40u8, proptest::option::of(0..30usize), 0..4u8), 1..200),
+        ) {
+            let (mut changes, mut model, mut order) = (Uncommitted::default(), BTreeMap::new(), Vec::new());
+            for (number, (key, length, kind)) in steps.into_iter().enumerate() {
+                let (key, tag) = (vec![key; usize::from(key % 3)], number as u32 + 1);
+                let hash = few(&key);
+                let value = length.map(|length| vec![number as u8; length]);
+                let there = changes.tag(hash, &key);
+                prop_assert_eq!(there.map(|(tag, _)| tag), model.get(&key).map(|(_, tag)| *tag));
+                match (kind, there) {
+                    (0, _) => {
+                        changes.untag();
+                        model.values_mut().for_each(|(_, tag)| *tag = 0);
+                        continue;
+                    }
+                    (1, Some((_, at))) => changes.renew(at, value.as_deref(), tag),
+                    (2, _) => {
+                        changes.sort();
+                        continue;
+                    }
+                    _ => changes.put_tagged(hash, &key, value.as_deref(), tag),
+                }
+                if model.insert(key.clone(), (value, tag)).is_none() {
+                    order.push(key);
+                }
+            }
+            for (key, (value, _)) in &model {
+                prop_assert_eq!(changes.get_hashed(few(key), key), Some(value.as_deref()));
+            }
+            prop_assert_eq!(changes.values(), model.values().filter(|(value, _)| value.is_some()).count() as u64);
+            let written: Vec<_> = changes.changes().collect();
+            let expected: Vec<_> = order.iter().map(|key| (&key[..], model[key].0.as_deref())).collect();
+            prop_assert_eq!(written, expected);
+            changes.sort();
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            let scanned: Vec<_> = changes.scan(all, Direction::Backward).collect();
+            let backward: Vec<Written> =
+                model.iter().rev().map(|(key, (value, _))| (key[..].into(), value.as_deref().map(Box::from))).collect();
+            prop_assert_eq!(scanned, backward);
+            changes.clear();
+            prop_assert!(changes.is_empty() && changes.get_hashed(0, &[]).is_none() && changes.bytes() == 0);
+        }
+    }
+}
