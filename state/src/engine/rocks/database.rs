@@ -20,7 +20,7 @@ use rocksdb::FlushOptions;
 
 use super::base::{Base, Open, PIECE, place};
 use super::block::{Block, Entry};
-use super::inner::{Inner, LONGEST};
+use super::inner::Inner;
 use super::rows::{Found, Key, Rows};
 use super::{saved, scan};
 use crate::engine::{Change, Direction, Engine, FamilyId, FilledRow, KeyRange, Scan, is_empty};
@@ -75,7 +75,7 @@ impl RocksEngine {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a write to the journal and to the copies.
+    /// Adds a write to the journal and to the copies, or gives it to RocksDB if it is longer than all journals may be.
     fn note(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
         let Self { base, inner, block, .. } = self;
         let inner = inner.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +88,7 @@ impl RocksEngine {
             }
             block.push(&change);
         }
-        if block.len() as u64 > LONGEST {
+        if block.len() as u64 > inner.longest() {
             let mut family = FamilyId(0);
             let mut changes = block.entries().filter_map(|(_, entry)| match entry {
                 Entry::Family(name) => {

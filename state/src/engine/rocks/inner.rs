@@ -15,8 +15,8 @@ use crate::uncommitted::Uncommitted;
 const PLACE: usize = 10;
 /// Which part of the rows' memory the places of one journal may take: there are two.
 const PLACES: usize = 3;
-/// A longer journal could not be addressed with 32 bits.
-pub(super) const LONGEST: u64 = 1 << 30;
+/// A journal that is twice as long could not be addressed with 32 bits.
+const LONGEST: u64 = 1 << 30;
 
 /// The journal that RocksDB is being given.
 pub(super) struct Sealed {
@@ -173,11 +173,15 @@ impl Inner {
         self.rows.make_room(sealed + self.active.places_bytes());
     }
 
+    /// What both journals together may take, and one of them at worst.
+    pub(super) fn longest(&self) -> u64 {
+        self.rows.budget().journal().min(LONGEST)
+    }
+
     /// Whether it is time for another journal.
     pub(super) fn is_full(&self) -> bool {
         let keys: usize = self.active.places().map(|(_, places)| places.len()).sum();
-        self.active.bytes() > (self.rows.budget().journal() / 2).min(LONGEST)
-            || keys * PLACE > self.rows.share() / PLACES
+        self.active.bytes() > self.longest() / 2 || keys * PLACE > self.rows.share() / PLACES
     }
 
     /// Begins another journal. There must not be a sealed one, and the one that is written to must have something.

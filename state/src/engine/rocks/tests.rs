@@ -44,6 +44,8 @@ fn journals(dir: &TempDir) -> Vec<PathBuf> {
 enum Step {
     /// Some changes of family 0 or 1 in one write: key, and value unless it is a delete.
     Write(Vec<(usize, u8, Option<u8>)>),
+    /// All keys of both families in one write, which is longer than the journals may be.
+    Long(u8),
     Load(usize, u8, u8),
     Fill(usize, u8, u8),
     Get(usize, u8),
@@ -58,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
     let change = (0..2usize, 0..20u8, proptest::option::weighted(0.8, any::<u8>()));
     prop_oneof![
         40 => proptest::collection::vec(change, 1..6).prop_map(Step::Write),
+        1 => any::<u8>().prop_map(Step::Long),
         2 => (0..2usize, 0..20u8, any::<u8>()).prop_map(|(family, key, value)| Step::Load(family, key, value)),
         1 => (0..2usize, 0..20u8, any::<u8>()).prop_map(|(family, key, value)| Step::Fill(family, key, value)),
         40 => (0..2usize, 0..20u8).prop_map(|(family, key)| Step::Get(family, key)),
@@ -95,6 +98,15 @@ fn lives(steps: Vec<Step>, rows: usize) {
                         Some(value) => model[family].insert(key.to_vec(), value),
                         None => model[family].remove(&key[..]),
                     };
+                }
+            }
+            Step::Long(value) => {
+                let (keys, value) = ((0..20u8).map(|key| [key]).collect::<Vec<_>>(), vec![value; 60]);
+                let of = |family: usize| keys.iter().map(move |key| (family, key));
+                let mut batch = of(0).chain(of(1)).map(|(family, key)| Change::Put(families[family], key, &value));
+                engine.write(&mut batch).unwrap();
+                for rows in &mut model {
+                    rows.extend(keys.iter().map(|key| (key.to_vec(), value.clone())));
                 }
             }
             Step::Load(family, key, value) => {
