@@ -18,7 +18,7 @@ use crate::topics::{self, Wanted};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often processes are measured in a round, which is quick, and differs from time to time more than the rest.
+/// How often each of ours is measured in a round: that is quick, and differs from time to time more than the rest.
 const TURNS: usize = 5;
 /// A part of the input, large enough for each partition to have some.
 const FEW: u64 = 100;
@@ -36,17 +36,18 @@ pub(super) fn processes(count: usize) -> String {
 pub(super) fn measure(options: &Options, bench: &mut Bench, round: usize, results: &mut Results) -> Result<()> {
     let usual = Spec::new(Workload::Count, options.records);
     for side in super::turns(options, round).into_iter().filter(|side| *side != Side::Raw) {
-        for workers in [1, 2] {
-            let (_, figures) = bench.run(&Spec { workers, ..usual }, side)?;
-            let cpu = figures.cpu_per_million();
-            let what = self::workers(workers);
-            eprintln!("  {what:<45} {:<14} {cpu:.3} CPU s per million", side.name());
-            results.add(
-                round,
-                Key::new(&what, Delivery::ExactlyOnce, side, "cpu_seconds_per_million"),
-                figures.cpu_per_million(),
-            );
-            results.add(round, Key::new(&what, Delivery::ExactlyOnce, side, "records_per_second"), figures.rate());
+        let times = if side == Side::Millstream { TURNS } else { 1 };
+        for turn in (round * TURNS..).take(times) {
+            for workers in [1, 2] {
+                let (_, figures) = bench.run(&Spec { workers, ..usual }, side)?;
+                let what = self::workers(workers);
+                eprintln!("  {what:<45} {:<14} {:.3} CPU s per million", side.name(), figures.cpu_per_million());
+                let mut add = |figure, value| {
+                    results.add(turn, Key::new(&what, Delivery::ExactlyOnce, side, figure), value);
+                };
+                add("cpu_seconds_per_million", figures.cpu_per_million());
+                add("records_per_second", figures.rate());
+            }
         }
     }
     if options.takes_part(Side::Millstream) {

@@ -15,7 +15,7 @@ use crate::uncommitted::Uncommitted;
 const PLACE: usize = 10;
 /// Which part of the rows' memory the places of one journal may take: there are two.
 const PLACES: usize = 3;
-/// A journal that is twice as long could not be addressed with 32 bits.
+/// Places have 32 bits, and a journal that is half full may take a write that is as long as both may be.
 const LONGEST: u64 = 1 << 30;
 
 /// The journal that RocksDB is being given.
@@ -173,7 +173,7 @@ impl Inner {
         self.rows.make_room(sealed + self.active.places_bytes());
     }
 
-    /// What both journals together may take, and one of them at worst.
+    /// What both journals together should take, and the longest write that goes into one.
     pub(super) fn longest(&self) -> u64 {
         self.rows.budget().journal().min(LONGEST)
     }
