@@ -51,9 +51,8 @@ pub(super) fn measure(options: &Options, bench: &mut Bench, round: usize, result
         }
     }
     if options.takes_part(Side::Millstream) {
-        for turn in 0..TURNS {
+        for turn in (round * TURNS..).take(TURNS) {
             for count in [1, 3] {
-                let turn = round * TURNS + turn;
                 let cpu = group(bench, &Spec { partitions: 6, ..usual }, count, turn)?;
                 let what = processes(count);
                 eprintln!("  {what:<45} {:<14} {cpu:.3} CPU s per million", Side::Millstream.name());

@@ -158,13 +158,9 @@ impl Base {
         Ok(())
     }
 
-    pub(super) fn write_directly(
-        &self,
-        inner: &mut Inner,
-        changes: &mut dyn Iterator<Item = Change<'_>>,
-    ) -> Result<(), EngineError> {
+    pub(super) fn write_directly(&self, inner: &mut Inner, changes: Vec<Change<'_>>) -> Result<(), EngineError> {
         self.hand_over(inner)?;
-        let (batch, written) = self.batch(&mut inner.families, changes.collect(), inner.batch_bytes)?;
+        let (batch, written) = self.batch(&mut inner.families, changes, inner.batch_bytes)?;
         written.into_iter().for_each(|id| inner.rows.forget(id));
         self.write_batch(batch, &mut inner.batch_bytes)
     }

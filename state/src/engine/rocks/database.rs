@@ -90,7 +90,7 @@ impl RocksEngine {
         }
         if block.len() as u64 > inner.longest() {
             let mut family = FamilyId(0);
-            let mut changes = block.entries().filter_map(|(_, entry)| match entry {
+            let changes = block.entries().filter_map(|(_, entry)| match entry {
                 Entry::Family(name) => {
                     family = inner.families.find(name)?;
                     None
@@ -99,8 +99,8 @@ impl RocksEngine {
                 Entry::Delete(key) => Some(Change::Delete(family, key)),
                 Entry::Dropped => None,
             });
-            let changes: Vec<_> = changes.by_ref().collect();
-            return base.write_directly(inner, &mut changes.into_iter());
+            let changes = changes.collect();
+            return base.write_directly(inner, changes);
         }
         base.append(inner, block)
     }
@@ -192,7 +192,7 @@ impl Engine for RocksEngine {
         let (base, inner) = self.parts();
         let _pass = base.enter("writing")?;
         if direct || !inner.rows.are_kept() {
-            return base.write_directly(inner, changes);
+            return base.write_directly(inner, changes.collect());
         }
         let least = (inner.rows.budget().journal() / LEAST).clamp(64, 16 << 10) as usize;
         base.hand_over_piece(inner, pace.max(least))?;
@@ -208,7 +208,7 @@ impl Engine for RocksEngine {
     fn load(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), EngineError> {
         let (base, inner) = self.parts();
         let _pass = base.enter("writing")?;
-        base.write_directly(inner, changes)
+        base.write_directly(inner, changes.collect())
     }
 
     fn fill_size(&self) -> usize {

@@ -288,12 +288,12 @@ impl Rows {
     /// Copies a row that is written, if copies are found often enough. What is known of the place of the row before it: that it
     /// has none (0), or where it is.
     pub(super) fn write(&mut self, key: Key<'_>, row: Found<'_>) -> Option<u32> {
-        let rows = self.families.get_mut(&key.family);
-        let looked_up = rows.and_then(|rows| rows.place_looked_up(key, row.place));
+        let mut rows = self.families.get_mut(&key.family);
+        let looked_up = rows.as_mut().and_then(|rows| rows.place_looked_up(key, row.place));
         if !self.worth.covers(key.hash) {
             return looked_up;
         }
-        let copy = self.families.get(&key.family).and_then(|rows| rows.tag(key));
+        let copy = rows.and_then(|rows| rows.tag(key));
         match copy {
             None => self.copy_short(key, row),
             Some((age, ..)) if self.goes_soon(age) => self.copy(key, row),
